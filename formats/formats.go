@@ -1,0 +1,56 @@
+// Package formats turns a file that a hypervisor wrote into the flat disk that
+// the guest sees.
+//
+// A Format recognises and opens one kind of image. It is pure: it gets a
+// block.Device with the file's bytes and answers a block.Device with the
+// disk's bytes; it knows no paths, mounts or sockets. A file that an image
+// names (its backing file, its data file, an extent) is opened only through
+// Options.Related, which the caller grants; without it every such image is
+// refused, since a guest can write its own image's header.
+//
+// Each format is one folder below this one and one line in All.
+package formats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/guestctl/guestctl/formats/block"
+	"github.com/guestctl/guestctl/formats/image"
+	"github.com/guestctl/guestctl/formats/ondisk"
+	"github.com/guestctl/guestctl/formats/qcow2"
+	"github.com/guestctl/guestctl/formats/raw"
+)
+
+// The contract, under the name by which the other layers know it.
+type (
+	Format   = image.Format
+	Options  = image.Options
+	Image    = image.Image
+	Info     = image.Info
+	Snapshot = image.Snapshot
+)
+
+// All lists the formats in the order in which they are asked. raw, which takes
+// anything, stands last.
+func All() []Format {
+	return []Format{qcow2.Format(), raw.Format()}
+}
+
+// ErrUnknown says that no format recognises the bytes.
+var ErrUnknown = errors.New("no known image format")
+
+// Detect finds the format of src. ErrUnknown where there is none.
+func Detect(ctx context.Context, src block.Device) (Format, error) {
+	for _, f := range All() {
+		err := f.Probe(ctx, src)
+		if err == nil {
+			return f, nil
+		}
+		if not := (*ondisk.NotThisError)(nil); !errors.As(err, &not) {
+			return Format{}, fmt.Errorf("probing for %s: %w", f.Name, err)
+		}
+	}
+	return Format{}, ErrUnknown
+}

@@ -1,0 +1,73 @@
+// Package image is the contract that every image format meets: how one is
+// recognised and opened, and what an opened one is. Package formats shows the
+// same types under its own name; they stand here so that the formats can
+// import them and formats can list the formats.
+package image
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/guestctl/guestctl/formats/block"
+)
+
+// A Format is one kind of disk image.
+type Format struct {
+	// Name is what --format takes: qemu's name where it has one.
+	Name string
+
+	// Probe says whether src is of this format: nil, an
+	// *ondisk.NotThisError, or what stopped it from telling.
+	Probe func(ctx context.Context, src block.Device) error
+
+	// Open opens src. There is one Image but for containers of several disks.
+	// The images borrow src; closing them does not close it.
+	Open func(ctx context.Context, src block.Device, opt Options) ([]Image, error)
+}
+
+// Options are the choices of opening an image.
+type Options struct {
+	Writable bool
+	Snapshot string // internal snapshot to read, by name or id; "" is the current state
+	Log      *slog.Logger
+
+	// Related opens another file that the image names, as the disk that it
+	// holds: name as the image has it, format "" where the image does not
+	// say. raw asks for the bytes of the file, whatever they look like. It is
+	// nil where no other file may be opened. The caller keeps what it opened
+	// until the image is closed, and bounds how deep a chain may be.
+	Related func(ctx context.Context, name, format string) (block.Device, error)
+
+	// CacheBytes bounds what this image keeps in memory; 0 is the format's default.
+	CacheBytes int64
+}
+
+// An Image is an opened disk.
+type Image interface {
+	block.Device
+	Info() Info
+	// Close frees the image's memory and waits for its goroutines. It does
+	// not close the Device that the image was opened on.
+	Close() error
+}
+
+// Info describes an opened image.
+type Info struct {
+	Format      string     // Format.Name
+	VirtualSize int64      // bytes of the disk
+	ClusterSize int64      // bytes; 0 where the format has none
+	Backing     string     // the parent file as the image names it; "" where none
+	BackingFmt  string     // its format, where the image says
+	DataFile    string     // external data file; "" where none
+	Snapshots   []Snapshot // internal snapshots
+	Compression string     // "zlib", "zstd"; "" where the format has none
+	Version     string     // of the format: "2", "3"
+	Damaged     string     // the image is marked as damaged or not closed: how; "" where fine
+}
+
+// A Snapshot is one state kept inside an image.
+type Snapshot struct {
+	ID, Name string
+	Size     int64 // bytes of the disk at that time
+	Unix     int64 // seconds since 1970 when it was taken
+}

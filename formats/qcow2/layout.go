@@ -1,0 +1,100 @@
+package qcow2
+
+import "encoding/binary"
+
+// The header, section "Header". All numbers are big-endian.
+const (
+	offMagic             = 0
+	offVersion           = 4
+	offBackingOffset     = 8
+	offBackingSize       = 16
+	offClusterBits       = 20
+	offSize              = 24
+	offCryptMethod       = 32
+	offL1Size            = 36
+	offL1Offset          = 40
+	offRefcountOffset    = 48
+	offRefcountClusters  = 56
+	offSnapshotCount     = 60
+	offSnapshotsOffset   = 64
+	headerLenV2          = 72
+	offIncompatible      = 72
+	offCompatible        = 80
+	offAutoclear         = 88
+	offRefcountOrder     = 96
+	offHeaderLength      = 100
+	headerLenV3          = 104 // the least
+	offCompressionType   = 104 // present where the header is longer
+	magic                = "QFI\xfb"
+	minClusterBits       = 9
+	maxClusterBits       = 21 // QEMU's limit, and the issue of the specification's note
+	minClusterBitsExtL2  = 14
+	maxBackingSize       = 1023
+	maxRefcountOrder     = 6
+	cryptAES             = 1
+	cryptLUKS            = 2
+	compressionZlib      = 0
+	compressionZstd      = 1
+	maxL1Bytes           = 32 << 20 // QEMU's limit, section "Header", size
+	maxRefcountBytes     = 8 << 20  // QEMU's limit, section "Host cluster management"
+	maxSnapshots         = 65536    // QEMU's limit
+	maxSnapshotBytes     = 64 << 20 // of the table; QEMU's limit
+	maxSnapshotExtra     = 1024     // bytes of extra data; QEMU's limit
+	extensionHeaderLen   = 8
+	extEnd               = 0
+	extBackingFormat     = 0xe2792aca
+	extFeatureNames      = 0x6803f857
+	extEncryption        = 0x0537be77
+	extDataFile          = 0x44415441
+	featureNameLen       = 48 // bytes of one entry of the feature name table
+	featureIncompatible  = 0  // its type
+	maxDataFileName      = 1023
+	maxBackingFormatName = 255
+)
+
+// incompatible_features.
+const (
+	incompatDirty       = 1 << 0
+	incompatCorrupt     = 1 << 1
+	incompatDataFile    = 1 << 2
+	incompatCompression = 1 << 3
+	incompatExtendedL2  = 1 << 4
+	incompatKnown       = incompatDirty | incompatCorrupt | incompatDataFile | incompatCompression | incompatExtendedL2
+)
+
+// L1 and L2 entries, section "Cluster mapping".
+const (
+	entryLen         = 8
+	extendedEntryLen = 16
+	subclusters      = 32
+
+	entryOffset = 0x00ff_ffff_ffff_fe00 // bits 9-55: host offset
+
+	l1Reserved = 0x7f00_0000_0000_01ff
+
+	l2Copied          = 1 << 63
+	l2Compressed      = 1 << 62
+	l2Zero            = 1 << 0
+	l2Reserved        = 0x3f00_0000_0000_01fe
+	compressedMaxOff  = 1<<56 - 1 // no host offset may have a higher bit
+	compressedSector  = 512
+	allSubclusters    = 1<<subclusters - 1
+	subclusterZeroBit = 32 // of the allocation bitmap: the zero bits
+)
+
+// A snapshot table entry, section "Snapshots".
+const (
+	snapL1Offset     = 0
+	snapL1Size       = 8
+	snapIDLen        = 12
+	snapNameLen      = 14
+	snapSeconds      = 16
+	snapExtraLen     = 36
+	snapHeaderLen    = 40
+	snapExtraSize    = 8 // of the extra data: the disk's size
+	snapExtraSizeEnd = 16
+)
+
+func be16(b []byte, off int) uint16 { return binary.BigEndian.Uint16(b[off:]) }
+func be32(b []byte, off int) uint32 { return binary.BigEndian.Uint32(b[off:]) }
+func be64(b []byte, off int) uint64 { return binary.BigEndian.Uint64(b[off:]) }
