@@ -1,0 +1,76 @@
+package vfs
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+
+	"github.com/guestctl/guestctl/formats/block"
+)
+
+// treeCacheBytes bounds the inodes a Tree keeps, by inodeCost.
+const treeCacheBytes = 16 << 20
+
+// inodeCost is what one cached inode is taken to cost, in bytes.
+const inodeCost = 512
+
+// A Tree is an attached FileSystem with the cache of its inodes.
+type Tree struct {
+	name    string
+	fs      FileSystem
+	nameMax int
+	inodes  *block.Cache[inodeKey, Inode]
+}
+
+// inodeKey leaves the generation out: Lookup may not know it.
+type inodeKey struct{ tree, num uint64 }
+
+// NewTree attaches fs under the name of its volume, which errors show.
+func NewTree(name string, fs FileSystem) *Tree {
+	return &Tree{name: name, fs: fs, nameMax: fs.Info().NameMax,
+		inodes: block.NewCache[inodeKey, Inode](treeCacheBytes)}
+}
+
+// Name is the volume's: "sda2".
+func (t *Tree) Name() string { return t.name }
+
+// FileSystem is what is attached.
+func (t *Tree) FileSystem() FileSystem { return t.fs }
+
+// Inode gives the inode that ino names, from the cache or the FileSystem. A
+// generation other than the inode's, where ino states one, is ESTALE. The
+// generation is compared here, since the cache leaves it out.
+func (t *Tree) Inode(ctx context.Context, ino Ino) (Inode, error) {
+	f, err := t.inodes.Get(ctx, inodeKey{ino.Tree, ino.Num}, func(ctx context.Context) (Inode, int64, error) {
+		f, err := t.fs.Inode(ctx, Ino{Tree: ino.Tree, Num: ino.Num})
+		return f, inodeCost, err
+	})
+	if err == nil && ino.Gen != 0 && f.Ino().Gen != ino.Gen {
+		err = syscall.ESTALE
+	}
+	if err != nil {
+		return nil, &OpError{Op: "read inode", Volume: t.name, Ino: ino, Err: err}
+	}
+	return f, nil
+}
+
+// Prefetch reads the metadata of inos at once where the FileSystem can.
+func (t *Tree) Prefetch(ctx context.Context, inos []Ino) {
+	if p, ok := t.fs.(Prefetcher); ok {
+		p.Prefetch(ctx, inos)
+	}
+}
+
+// An OpError says what was tried, on which inode of which volume.
+type OpError struct {
+	Op     string
+	Volume string
+	Ino    Ino
+	Err    error
+}
+
+func (e *OpError) Error() string {
+	return fmt.Sprintf("%s %d of %s: %v", e.Op, e.Ino.Num, e.Volume, e.Err)
+}
+
+func (e *OpError) Unwrap() error { return e.Err }
