@@ -1,0 +1,60 @@
+// Package ext4 reads ext2, ext3 and ext4, as the Linux kernel's
+// Documentation/filesystems/ext4 describes them.
+//
+// # What it reads
+//
+// All features that the kernel reads: extents to depth 5 and the older block
+// maps, inline data, hash trees of directories to three levels, extended
+// attributes in the inode, in a block and in inodes, every size of block (1 to
+// 64 KiB), inode and descriptor, 64bit, flex_bg, meta_bg, bigalloc,
+// sparse_super2, casefold, and metadata checksums, which are verified as
+// metadata enters memory. An incompatible feature that is not known, and
+// compression, dirdata and journal_dev, are refused by name. What only a
+// writer must know is accepted.
+//
+// A dirty journal is replayed into memory (journal.go): dev is then an overlay
+// over the device that was given, which is never written. Fast commits are
+// edits beside it, asked at three places: the bytes of an inode, the map of a
+// file, the names of a directory.
+//
+// # What it shows
+//
+// Encrypted names and symlink targets are shown in the form that the kernel
+// shows without the key, and can be looked up in it. The contents of encrypted
+// files are ENOKEY. A casefolded directory finds names under another case. An
+// ACL is shown in Linux's form. The attributes that hold inline data and the
+// encryption context are not shown, as in the kernel.
+//
+// Info.HasXattrs is false only where the superblock says that nothing ever set
+// an attribute: the kernel and mke2fs set the feature ext_attr before the
+// first one. So it is true for nearly all filesystems, and Attr.NoXattr, which
+// costs nothing, says it for each inode.
+//
+// # Damage
+//
+// The superblock must be whole: it is read from its primary place only, and an
+// error names the backups that e2fsck can restore it from. Anything else is
+// judged where it is used. A bad group descriptor concerns its group, a bad
+// inode itself, a bad directory block the names that are looked for in or
+// behind it. A damaged hash tree is passed over, as in the kernel, and the
+// blocks are searched one by one. A filesystem larger than its device, a
+// truncated image, is opened with a warning through Options.Log, and what lies
+// beyond the end is an error.
+//
+// # Memory and speed
+//
+// An inode is a view of the piece of its table in the metadata cache: getting
+// it allocates one small struct, and its checksum is computed each time, which
+// is cheaper than to remember that it was good. Trees are searched in the
+// blocks as they are on the disk. A piece of a table that is missing is read
+// with the used part around it; a directory is read ahead; Prefetch joins many
+// of these reads.
+//
+// # Locks
+//
+// None of its own. All that changes after open is in the caches of
+// filesystems/txn and formats/block.
+//
+// This package may change; the stable packages are vfs, formats, filesystems
+// and daemon/client.
+package ext4

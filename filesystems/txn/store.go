@@ -1,0 +1,152 @@
+package txn
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/guestctl/guestctl/formats/block"
+)
+
+// An Addr says where a metadata buffer lies and to whom it belongs.
+type Addr struct {
+	Off   int64  // byte offset in the device
+	Len   int    // bytes
+	Owner uint64 // inode number whose checksum seed the buffer has; 0 where none
+	Gen   uint32 // that inode's generation
+}
+
+// A Kind is one type of metadata buffer.
+type Kind struct {
+	Name string
+	// Verify says whether b is what belongs at at: magic, own address,
+	// bounds, checksum. It answers *ondisk.CorruptError and keeps nothing. It
+	// may put b right where the format keeps bytes elsewhere, as NTFS does with
+	// the ends of sectors: b is not shared before Verify returns.
+	Verify func(b []byte, at Addr) error
+}
+
+// A Store is the cache of verified metadata of one device. Buffers are shared
+// and must not be changed.
+type Store struct {
+	dev   block.Device
+	cache *block.Cache[storeKey, []byte]
+	bufs  sync.Pool // *[]byte, for the reads of Prefetch
+}
+
+type storeKey struct {
+	off  int64
+	kind *Kind
+}
+
+// storeCost is what a cached buffer costs besides its bytes.
+const storeCost = 160
+
+// NewStore makes a Store over dev that keeps at most limit bytes.
+func NewStore(dev block.Device, limit int64) *Store {
+	return &Store{dev: dev, cache: block.NewCache[storeKey, []byte](limit)}
+}
+
+// Device is what the store reads.
+func (s *Store) Device() block.Device { return s.dev }
+
+// Peek gives the verified buffer at off if it is in memory, without waiting.
+func (s *Store) Peek(off int64, kind *Kind) ([]byte, bool) {
+	return s.cache.Peek(storeKey{off, kind})
+}
+
+// Read gives the verified buffer at at. An error is what the device or the
+// Kind answered.
+func (s *Store) Read(ctx context.Context, at Addr, kind *Kind) ([]byte, error) {
+	// Most reads find the buffer: they make nothing, not even the closure below.
+	if b, ok := s.cache.Peek(storeKey{at.Off, kind}); ok {
+		return b, nil
+	}
+	return s.load(ctx, at, kind)
+}
+
+func (s *Store) load(ctx context.Context, at Addr, kind *Kind) ([]byte, error) {
+	return s.cache.Get(ctx, storeKey{at.Off, kind}, func(ctx context.Context) ([]byte, int64, error) {
+		b := make([]byte, at.Len)
+		if err := block.ReadFull(ctx, s.dev, b, at.Off); err != nil {
+			return nil, 0, err
+		}
+		if kind.Verify != nil {
+			if err := kind.Verify(b, at); err != nil {
+				return nil, 0, err
+			}
+		}
+		return b, int64(len(b)) + storeCost, nil
+	})
+}
+
+const (
+	// prefetchGap is how many unwanted bytes are read to save a request.
+	prefetchGap = 64 << 10
+	// prefetchMax bounds one read.
+	prefetchMax = 1 << 20
+	// prefetchJobs is how many reads are under way at once.
+	prefetchJobs = 4
+)
+
+// Prefetch reads the buffers at addrs into the cache, in few large reads in
+// the order of the device, and returns when that is done. What cannot be read
+// or verified is left out; Read finds the reason again.
+func (s *Store) Prefetch(ctx context.Context, addrs []Addr, kind *Kind) {
+	want := make([]Addr, 0, len(addrs))
+	for _, a := range addrs {
+		if _, ok := s.cache.Peek(storeKey{a.Off, kind}); !ok {
+			want = append(want, a)
+		}
+	}
+	slices.SortFunc(want, func(a, b Addr) int { return cmp.Compare(a.Off, b.Off) })
+	want = slices.CompactFunc(want, func(a, b Addr) bool { return a.Off == b.Off })
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, prefetchJobs)
+	for len(want) > 0 && ctx.Err() == nil {
+		n, end := 1, want[0].Off+int64(want[0].Len)
+		for n < len(want) && want[n].Off <= end+prefetchGap && want[n].Off+int64(want[n].Len)-want[0].Off <= prefetchMax {
+			end = max(end, want[n].Off+int64(want[n].Len))
+			n++
+		}
+		batch := want[:n]
+		want = want[n:]
+		if len(want) == 0 {
+			s.readBatch(ctx, batch, end, kind)
+			break
+		}
+		slots <- struct{}{}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			s.readBatch(ctx, batch, end, kind)
+			<-slots
+		}()
+	}
+	wg.Wait()
+}
+
+// readBatch reads [batch[0].Off, end) at once and puts the verified buffers in.
+func (s *Store) readBatch(ctx context.Context, batch []Addr, end int64, kind *Kind) {
+	base := batch[0].Off
+	buf, _ := s.bufs.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	defer s.bufs.Put(buf)
+	if int64(cap(*buf)) < end-base {
+		*buf = make([]byte, end-base)
+	}
+	b := (*buf)[:end-base]
+	if block.ReadFull(ctx, s.dev, b, base) != nil {
+		return
+	}
+	for _, a := range batch {
+		// A copy of its own, so that one kept buffer does not keep the whole read, which serves the next one.
+		one := append([]byte(nil), b[a.Off-base:a.Off-base+int64(a.Len)]...)
+		if kind.Verify == nil || kind.Verify(one, a) == nil {
+			s.cache.Add(storeKey{a.Off, kind}, one, int64(len(one))+storeCost)
+		}
+	}
+}
