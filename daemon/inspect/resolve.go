@@ -1,0 +1,190 @@
+package inspect
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// A resolver finds the volume that a guest's fstab means.
+type resolver struct {
+	sources []Source
+	disks   []string // names, in order
+	root    Source
+}
+
+func newResolver(root Source, sources []Source) *resolver {
+	r := &resolver{sources: sources, root: root}
+	for _, s := range sources {
+		if len(r.disks) == 0 || r.disks[len(r.disks)-1] != s.Disk {
+			r.disks = append(r.disks, s.Disk)
+		}
+	}
+	return r
+}
+
+// find is the volume called spec. why says in words, after "it", what stands
+// in the way where there is none.
+func (r *resolver) find(spec string) (s Source, why string) {
+	key, value, tagged := strings.Cut(spec, "=")
+	if tagged && !strings.HasPrefix(spec, "/") {
+		return r.byTag(key, strings.Trim(value, `"`))
+	}
+	dev, ok := strings.CutPrefix(spec, "/dev/")
+	if !ok {
+		return Source{}, "is no device"
+	}
+	if dev == "root" {
+		return r.root, ""
+	}
+	if kind, value, ok := strings.Cut(strings.TrimPrefix(dev, "disk/by-"), "/"); ok && strings.HasPrefix(dev, "disk/by-") {
+		return r.byLink(kind, value)
+	}
+	if strings.HasPrefix(dev, "mapper/") || strings.HasPrefix(dev, "dm-") || strings.HasPrefix(dev, "md") {
+		return Source{}, "is a volume of LVM, LUKS or RAID, or of another mapping, and those are not read yet" + r.members()
+	}
+	return r.byName(dev)
+}
+
+// members names the volumes that hold others.
+func (r *resolver) members() string {
+	var names []string
+	for _, s := range r.sources {
+		switch s.Type {
+		case "LVM2_member", "crypto_LUKS", "linux_raid_member", "BitLocker", "zfs_member", "bcache", "stratis":
+			names = append(names, fmt.Sprintf("%s is %s", s.Name, s.Type))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(names, ", ") + ")"
+}
+
+// byTag is the first volume with that tag, as mount(8) has them.
+func (r *resolver) byTag(tag, value string) (Source, string) {
+	if value == "" {
+		return Source{}, "names nothing"
+	}
+	var is func(s Source) bool
+	switch tag {
+	case "UUID":
+		is = func(s Source) bool { return strings.EqualFold(s.UUID, value) }
+	case "LABEL":
+		is = func(s Source) bool { return s.Label == value }
+	case "PARTUUID":
+		is = func(s Source) bool { return strings.EqualFold(s.PartUUID, value) }
+	case "PARTLABEL":
+		is = func(s Source) bool { return s.PartLabel == value }
+	default:
+		return Source{}, "is a tag that is not known"
+	}
+	for _, s := range r.sources {
+		if is(s) {
+			return s, ""
+		}
+	}
+	return Source{}, "is on none of the disks" + r.unknown()
+}
+
+// unknown adds to what was not found that it may be where it could not be seen.
+func (r *resolver) unknown() string {
+	if m := r.members(); m != "" {
+		return ", or inside what is not read yet" + m
+	}
+	return ""
+}
+
+// byLink is the volume that udev links to as /dev/disk/by-<kind>/<value>.
+func (r *resolver) byLink(kind, value string) (Source, string) {
+	switch kind {
+	case "uuid":
+		return r.byTag("UUID", unescapeLink(value))
+	case "label":
+		return r.byTag("LABEL", unescapeLink(value))
+	case "partuuid":
+		return r.byTag("PARTUUID", unescapeLink(value))
+	case "partlabel":
+		return r.byTag("PARTLABEL", unescapeLink(value))
+	case "id", "path":
+		if strings.HasPrefix(value, "dm-") || strings.HasPrefix(value, "md-") || strings.HasPrefix(value, "lvm-") {
+			return Source{}, "is a volume of LVM, LUKS or RAID, and those are not read yet" + r.members()
+		}
+		// The name is that of hardware, which is not here. With one disk it
+		// can mean no other, as in libguestfs.
+		if at := strings.LastIndex(value, "-part"); at >= 0 && len(r.disks) == 1 {
+			return r.partition(r.disks[0], value[at+len("-part"):])
+		}
+		if len(r.disks) == 1 {
+			return r.partition(r.disks[0], "")
+		}
+		return Source{}, "is the name of hardware, and could be any of the disks"
+	}
+	return Source{}, "is a name that is not known"
+}
+
+// unescapeLink replaces \xHH, as udev writes what may not stand in a link's name.
+func unescapeLink(s string) string {
+	for at := 0; ; {
+		i := strings.Index(s[at:], `\x`)
+		if i < 0 {
+			return s
+		}
+		at += i
+		if at+4 > len(s) {
+			return s
+		}
+		if c, err := strconv.ParseUint(s[at+2:at+4], 16, 8); err == nil {
+			s = s[:at] + string([]byte{byte(c)}) + s[at+4:]
+		}
+		at++
+	}
+}
+
+// The kernel's names of disks: by letters, by number.
+var (
+	lettered = regexp.MustCompile(`^(?:s|v|h|xv|ub)d([a-z]{1,3})([0-9]{0,4})$`)
+	numbered = regexp.MustCompile(`^(?:nvme([0-9]{1,4})n1|mmcblk([0-9]{1,4})|cciss/c0d([0-9]{1,4})|ida/c0d([0-9]{1,4})|pmem([0-9]{1,4})|vblk([0-9]{1,4}))(?:p([0-9]{1,4}))?$`)
+)
+
+// byName is the volume with that name of the kernel. The guest's bus is not
+// known here, so that its disks count in order, whatever they are called.
+func (r *resolver) byName(dev string) (Source, string) {
+	if m := lettered.FindStringSubmatch(dev); m != nil {
+		n := 0
+		for _, c := range m[1] {
+			n = n*26 + int(c-'a') + 1
+		}
+		return r.onDisk(n-1, m[2])
+	}
+	if m := numbered.FindStringSubmatch(dev); m != nil {
+		for _, digits := range m[1 : len(m)-1] {
+			if n, err := strconv.Atoi(digits); err == nil {
+				return r.onDisk(n, m[len(m)-1])
+			}
+		}
+	}
+	if strings.Count(dev, "/") == 1 {
+		return Source{}, "is perhaps a volume of LVM, which is not read yet" + r.members()
+	}
+	return Source{}, "is a device whose name is not known"
+}
+
+func (r *resolver) onDisk(n int, part string) (Source, string) {
+	if n >= len(r.disks) {
+		return Source{}, fmt.Sprintf("is on the guest's disk number %d, and %d are here", n+1, len(r.disks))
+	}
+	return r.partition(r.disks[n], part)
+}
+
+// partition is the volume of that number on a disk; the whole disk for "".
+func (r *resolver) partition(disk, part string) (Source, string) {
+	name := disk + strings.TrimLeft(part, "0")
+	for _, s := range r.sources {
+		if s.Name == name {
+			return s, ""
+		}
+	}
+	return Source{}, fmt.Sprintf("would be %s, which is not there", name)
+}
