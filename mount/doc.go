@@ -1,0 +1,67 @@
+// Package mount shows a vfs.Namespace as a directory tree of the host, through FUSE. It is the only importer of go-fuse,
+// and may change.
+//
+// # Terms
+//
+//   - A node id is what the kernel calls a file by in its requests. It is the Namespace's number of the node, but for
+//     the root, which is FUSE_ROOT_ID to the kernel whatever its number. Ids are computed, or kept by the Namespace where
+//     they cannot be, so lookups are not counted and FORGET has nothing to do. A number that the kernel brings back after
+//     years is as good as on the first day, which is why file handles of NFS work (CAP_EXPORT_SUPPORT).
+//   - A window is a part of a directory's listing: up to 128 Ki entries in the order of their inode numbers.
+//   - A place is where a node was last listed: its directory and its position there.
+//   - The scout and the pusher are the two goroutines that work ahead of requests.
+//   - To push is to send a file's contents to the kernel before it is asked for (FUSE_NOTIFY_STORE).
+//
+// # What the kernel keeps
+//
+// The image is ours for as long as the mount lives and does not change, so the kernel may keep all it was told: names, the
+// absence of names and attributes for a day, the target of a symlink, a directory's listing and a file's pages for ever.
+// OPEN, OPENDIR, FLUSH and FSYNC are answered ENOSYS, by which the kernel learns never to send them. Extended attributes
+// are what it does not keep, and ls -l asks for them of each file: where no filesystem of the namespace has any, or with
+// -o noxattr, ENOSYS ends that too.
+//
+// Files of a vfs.Static are made when they are first looked at. They are listed without attributes, and are asked for
+// each time.
+//
+// # Directories
+//
+// READDIRPLUS always. Before the first reply the inodes are read in bulk, in the order of their numbers, which is the order
+// on the disk. An offset is a position, so that telldir(3)'s places hold though windows are thrown away between two
+// requests: the same directory gives the same windows again. A directory of millions of names costs the memory of a few
+// windows, and each window's beginning is remembered as the driver's own cursor. A scout reads the next directories of a
+// walk while the walker works on what it got.
+//
+// # Reading and pushing
+//
+// A READ goes through vfs.ReadAt into the buffer that is sent. A request never ends short because of an error: the kernel
+// would take that for the end of the file. Pushing is described at pusher.
+//
+// # Rights
+//
+// Without allow_other only the mounting user reaches the mount, and the kernel checks neither owners nor modes: he acts as
+// root inside the guest, whose modes are shown as they are, 0000 included. access(2) then asks us, since root too may only
+// execute what has an x. With allow_other the kernel checks them (default_permissions), and POSIX ACLs too, which it
+// fetches once per inode, where a filesystem has extended attributes. Mounts are always ro, nodev and nosuid.
+//
+// # Mounting
+//
+// Root mounts with mount(2), others through fusermount3, as root does where mount(2) is not permitted to him. go-fuse gets
+// the descriptor only, so that what goes wrong is ours to tell: an *Error with a Reason. Unmount tries for about a second;
+// Detach is for who must.
+//
+// # Errors
+//
+// errno.go is the only place where an error becomes a number. What a number cannot tell (damage, a failed read, what is not
+// supported) is logged with its whole text, each text once. A panic in a request is EIO and a log line with the stack;
+// the scout's and the pusher's goroutines are guarded likewise.
+//
+// # Interrupts
+//
+// FUSE_INTERRUPT is ignored. A Go program gets signals by the hundred (SIGURG), and would see EINTR where no disk gives
+// one. Requests end when the connection does.
+//
+// # Locks
+//
+// Each is a leaf: nothing is called under places.mu and faultLog.mu. The pusher stores with no lock held, since a store
+// waits for pages that another goroutine has yet to fill.
+package mount
