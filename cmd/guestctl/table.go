@@ -1,0 +1,48 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// printTable prints rows with their columns under each other; numbers, which
+// begin with a digit in every row but the first, stand to the right.
+func printTable(w io.Writer, rows [][]string) {
+	if len(rows) == 0 {
+		return
+	}
+	width := make([]int, len(rows[0]))
+	right := make([]bool, len(rows[0]))
+	for c := range width {
+		right[c] = len(rows) > 1
+		for i, row := range rows {
+			width[c] = max(width[c], utf8.RuneCountInString(row[c]))
+			right[c] = right[c] && (i == 0 || isSize(row[c]))
+		}
+	}
+	for _, row := range rows {
+		var b strings.Builder
+		for c, cell := range row {
+			pad := strings.Repeat(" ", width[c]-utf8.RuneCountInString(cell))
+			switch {
+			case right[c]:
+				b.WriteString(pad + cell)
+			case c == len(row)-1:
+				b.WriteString(cell)
+			default:
+				b.WriteString(cell + pad)
+			}
+			if c < len(row)-1 {
+				b.WriteString("  ")
+			}
+		}
+		io.WriteString(w, strings.TrimRight(b.String(), " ")+"\n")
+	}
+}
+
+// isSize says whether a cell is a number of bytes: 512, 1.2G.
+func isSize(s string) bool {
+	digits := strings.TrimRight(s, "KMGTPE")
+	return digits != "" && len(s)-len(digits) <= 1 && strings.Trim(digits, "0123456789.") == ""
+}

@@ -1,0 +1,24 @@
+// Command guestmount shows the files of a virtual machine's disk image in a
+// folder. Its options are libguestfs's, with the same meanings; the short form
+// `guestmount IMAGE DIR` is ours.
+//
+// # Parent and daemon
+//
+// Unless --no-fork is given, the process that was typed only reads its command
+// line, starts itself again in a session of its own and waits on a pipe. The
+// second process, the daemon, opens the image and mounts it; until then its
+// stdout and stderr are those of the first, so its errors and warnings stand
+// where they belong. When the mount answers, it lets go of the terminal and
+// writes one byte into the pipe; the first process leaves with status 0. A
+// pipe that ends without the byte means that the daemon failed: the first
+// process leaves with the daemon's status.
+//
+// # End
+//
+// The daemon ends when its mount is gone, whoever took it away. SIGTERM,
+// SIGINT and SIGHUP unmount; a mount in use is taken out of the tree at once
+// and served until its last user is gone, and a second signal does not wait
+// for that. Handlers are installed before readiness is told. At the end the
+// filesystems and images are closed, then the record that guestunmount waits
+// for is removed, then the process ends.
+package main

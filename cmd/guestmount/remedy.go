@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	engine "github.com/guestctl/guestctl/daemon"
+	"github.com/guestctl/guestctl/mount"
+)
+
+// notes are what is said before anything is tried.
+func (o *options) notes() []string {
+	var notes []string
+	if !o.askedRO && !o.short {
+		notes = append(notes, "mounting read-only: writing does not exist yet (--ro says so without this line)")
+	}
+	if o.encrypted {
+		notes = append(notes, "keys are not used: encrypted volumes are not read yet")
+	}
+	return notes
+}
+
+// explain adds to an error what to do about it, where its text does not say.
+func explain(err error, o *options) error {
+	var failed *mount.Error
+	if errors.As(err, &failed) {
+		// The kernel answers stat of a dead mount from what it remembers, but statfs never.
+		var st unix.Statfs_t
+		if failed.Reason == mount.AlreadyMounted && errors.Is(unix.Statfs(o.dir, &st), unix.ENOTCONN) {
+			stale := *failed
+			stale.Reason = mount.Stale
+			failed, err = &stale, &stale
+		}
+		if r := mountRemedy(failed, o); r != "" {
+			return fmt.Errorf("%w; %s", err, r)
+		}
+		return err
+	}
+	image := o.spec.Images[0].Path
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w; the name of an image is a path on this host, from %s on", err, workingDir())
+	case strings.Contains(err.Error(), "--partitions"):
+	case errors.Is(err, engine.ErrNoSystem), errors.Is(err, engine.ErrSeveralSystems):
+		return fmt.Errorf("%w; show every filesystem in a folder of its own with: guestmount --partitions %s %s", err, quote(image), quote(o.dir))
+	}
+	return err
+}
+
+// without is what can be done with no mount at all.
+func without(o *options) string {
+	image := quote(o.spec.Images[0].Path)
+	return fmt.Sprintf("without a mount `guestctl ls %s:/`, `guestctl cp %s:/etc/hosts .` and `guestctl tar %s:/` read the same files", image, image, image)
+}
+
+// mountRemedy says what to do about a mount that failed; "" where nobody knows.
+func mountRemedy(e *mount.Error, o *options) string {
+	dir := quote(o.dir)
+	switch e.Reason {
+	case mount.NoDevice:
+		return "load the kernel's fuse module (modprobe fuse), or give the container the device (--device /dev/fuse); " + without(o)
+	case mount.DeviceDenied:
+		return "root can allow it: chmod 0666 /dev/fuse; " + without(o)
+	case mount.NoHelper:
+		return "install it (apt install fuse3, dnf install fuse3), or mount as root; " + without(o)
+	case mount.NoDir:
+		if errors.Is(e.Err, fs.ErrNotExist) {
+			return "make it: mkdir -p " + dir
+		}
+		return "choose a folder that " + me() + " can reach"
+	case mount.NotDir:
+		return "a guest is shown in a folder; make one: mkdir -p " + quote(filepath.Join(filepath.Dir(o.dir), "guest"))
+	case mount.NotEmpty:
+		return "choose an empty folder, or cover what it holds with -o nonempty"
+	case mount.AlreadyMounted:
+		return "unmount that first: guestunmount " + dir + ", or choose another folder"
+	case mount.Stale:
+		return "clean it up with: guestunmount " + dir
+	case mount.Denied:
+		return me() + " may mount on folders of its own only, and a container needs the right to mount (CAP_SYS_ADMIN); make a folder: mkdir -p ~/guest; " + without(o)
+	case mount.OtherDenied:
+		return "root can add that line; without -o allow_other only " + me() + " sees the mount"
+	case mount.TooMany:
+		return "unmount some, or let root raise mount_max"
+	case mount.BadOption:
+		return "--fuse-help lists the options"
+	}
+	return ""
+}
+
+func me() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("uid %d", os.Geteuid())
+}
+
+func workingDir() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "the working directory"
+	}
+	return quote(dir)
+}
