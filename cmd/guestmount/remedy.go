@@ -27,6 +27,31 @@ func (o *options) notes() []string {
 	return notes
 }
 
+// nothing is the error of a guest of which no filesystem is shown: an empty folder would look like an empty guest. Who
+// asks for --partitions gets it, for the raw volumes in .guest.
+func (o *options) nothing(guest *engine.Guest) error {
+	if o.spec.View == engine.ViewPartitions {
+		return nil
+	}
+	var why []string
+	for _, f := range guest.Filesystems() {
+		if len(f.Mounted) > 0 {
+			return nil
+		}
+		reason := "it is not a filesystem"
+		if f.Err != nil {
+			reason = f.Err.Error()
+		}
+		why = append(why, f.Name+": "+reason)
+	}
+	var images []string
+	for _, i := range o.spec.Images {
+		images = append(images, quote(i.Path))
+	}
+	return fmt.Errorf("there is no filesystem to mount in %s (%s); --partitions mounts it all the same, with the raw disks and volumes as files in %s",
+		strings.Join(images, ", "), strings.Join(why, "; "), quote(filepath.Join(o.dir, ".guest")))
+}
+
 // explain adds to an error what to do about it, where its text does not say.
 func explain(err error, o *options) error {
 	var failed *mount.Error

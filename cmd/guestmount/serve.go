@@ -78,6 +78,9 @@ func (o *options) serve(ready *os.File, signals <-chan os.Signal, log *slog.Logg
 	for _, w := range guest.Warnings() {
 		fmt.Fprintf(os.Stderr, "guestmount: warning: %v\n", w)
 	}
+	if err := o.nothing(guest); err != nil {
+		return err
+	}
 	if o.mount.FSName == "" {
 		o.mount.FSName = o.spec.Images[0].Path
 	}

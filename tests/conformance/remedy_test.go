@@ -114,6 +114,13 @@ func TestRemediesForTheImage(t *testing.T) {
 	fails(t, mount(commands.Self, "-i", cut), "no operating system was found", "sda1 (ext4)", "the image is truncated", "--partitions")
 	fails(t, mount(commands.Self, "--ro", "-a", cut, "-m", "sda1"), "sda1 (ext4)", "ext4 group descriptors at byte", "the image is truncated")
 
+	// Nothing at all: an error, not an empty folder, and what to do who wants the bytes.
+	program := commands.Bin(t, "guestmount")
+	fails(t, mount(commands.Self, program), "there is no filesystem to mount in "+program, "sda: nothing is recognised on it", "--partitions", dir+"/.guest")
+	commands.Must(t, commands.Self, "guestmount", "--partitions", program, dir)
+	commands.Must(t, commands.Self, "cmp", program, dir+"/.guest/volumes/sda")
+	commands.Must(t, commands.Self, "guestunmount", dir)
+
 	// No operating system, and two of them, where exactly one is asked for.
 	fails(t, mount(commands.Self, "-i", "--format=raw", "--ro", "-a", commands.Bin(t, "guestmount")), "no operating system was found", "--partitions")
 	fails(t, mount(commands.Self, "-i", "--ro", "-a", image, "-a", image), "more than one operating system was found", "sda1", "sdb1", "--partitions")
