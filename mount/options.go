@@ -79,7 +79,7 @@ func timeout(d *time.Duration) time.Duration {
 // which read fstab.
 var accepted = []string{
 	"ro", "kernel_cache", "auto_cache", "noauto_cache", "use_ino", "readdir_ino", "big_writes", "large_read", "hard_remove",
-	"async_read", "intr", "nodev", "nosuid", "async", "defaults", "auto", "noauto", "user", "users", "nofail", "_netdev",
+	"async_read", "intr", "nodev", "nosuid", "async", "defaults", "auto", "noauto", "user", "users", "nouser", "owner", "group", "nofail", "_netdev",
 	"splice_read", "no_splice_read", "splice_move", "no_splice_move", "splice_write", "no_splice_write", "noforget",
 	"exec", "atime", "diratime", "relatime", "norelatime", "loud",
 }
@@ -87,7 +87,7 @@ var accepted = []string{
 // acceptedValues are those of them that have a value.
 var acceptedValues = []string{
 	"max_read", "max_readahead", "max_write", "ac_attr_timeout", "intr_signal", "max_background", "congestion_threshold",
-	"comment", "blksize", "remember",
+	"comment", "blksize", "remember", "user", "uhelper",
 }
 
 // passed are those the kernel itself understands.
@@ -101,7 +101,7 @@ var passedValues = []string{"context", "fscontext", "defcontext", "rootcontext"}
 // and refused.
 func ParseOptions(args []string) (opt Options, unknown []string, err error) {
 	for _, arg := range args {
-		for _, item := range splitOptions(arg) {
+		for _, item := range SplitOptions(arg) {
 			name, value, hasValue := strings.Cut(item, "=")
 			known, err := opt.set(name, value, hasValue)
 			if err != nil {
@@ -196,8 +196,8 @@ func parseSeconds(s string) (*time.Duration, error) {
 	return &d, nil
 }
 
-// splitOptions splits at commas that no backslash keeps.
-func splitOptions(s string) []string {
+// SplitOptions takes the argument of a -o apart at the commas that no backslash keeps; the backslashes are gone then.
+func SplitOptions(s string) []string {
 	var items []string
 	var item strings.Builder
 	for i := 0; i <= len(s); i++ {

@@ -13,6 +13,13 @@
 // pipe that ends without the byte means that the daemon failed: the first
 // process leaves with the daemon's status.
 //
+// # mount(8)
+//
+// Called by the name mount.guestmount or mount.fuse.guestmount the program is
+// mount(8)'s helper: the line is translated into guestmount's own (helper.go),
+// and all the rest is the same. There is no umount helper: umount(8) takes the
+// mount away, and guestunmount also waits for the image's release.
+//
 // # End
 //
 // The daemon ends when its mount is gone, whoever took it away. SIGTERM,

@@ -19,7 +19,14 @@ const (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, func(o *options) int {
+	read := parse
+	if isHelper(os.Args[0]) {
+		read = parseHelper
+	}
+	os.Exit(run(read, os.Args[1:], os.Stdout, os.Stderr, func(o *options) int {
+		if o.fake {
+			return exitDone
+		}
 		if ready := readyPipe(); ready != nil || o.noFork {
 			return serve(o, ready)
 		}
@@ -29,7 +36,7 @@ func main() {
 
 // run reads the command line and does what it asks for; mounting is left to
 // do. It answers the exit status.
-func run(argv []string, stdout, stderr io.Writer, do func(*options) int) int {
+func run(parse func([]string) (*options, error), argv []string, stdout, stderr io.Writer, do func(*options) int) int {
 	o, err := parse(argv)
 	if err != nil {
 		fmt.Fprintf(stderr, "guestmount: %v\n", err)

@@ -66,6 +66,7 @@ type options struct {
 	verbose   bool
 	trace     bool
 	short     bool // guestmount IMAGE DIR
+	fake      bool // nothing is mounted: mount -f
 	askedRO   bool
 	askedRW   bool
 	encrypted bool // an option about keys was given
@@ -124,6 +125,19 @@ func parse(argv []string) (*options, error) {
 		return nil, args.Usage("%s must come before the -a that it speaks of", waits)
 	}
 	return o, o.check()
+}
+
+// parseHelper is parse for what mount(8) says to its helper.
+func parseHelper(argv []string) (*options, error) {
+	own, fake, err := fromHelper(argv)
+	if err != nil {
+		return nil, err
+	}
+	o, err := parse(own)
+	if err == nil {
+		o.fake = fake
+	}
+	return o, err
 }
 
 // take reads an option that speaks of the whole mount.

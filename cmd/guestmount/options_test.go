@@ -110,7 +110,7 @@ func TestRefusedCommandLines(t *testing.T) {
 		{"-a file://elsewhere/x /mnt", 1, "a file on another host is not read"},
 	} {
 		var stdout, stderr bytes.Buffer
-		if status := run(strings.Fields(c.argv), &stdout, &stderr, understood); status != c.status {
+		if status := run(parse, strings.Fields(c.argv), &stdout, &stderr, understood); status != c.status {
 			t.Errorf("%q: status %d, want %d: %s", c.argv, status, c.status, stderr.String())
 		}
 		if !strings.Contains(stderr.String(), c.want) || stdout.Len() > 0 {
@@ -148,7 +148,7 @@ func TestPrinted(t *testing.T) {
 		"--fuse-help": "allow_other", "--long-options": "--partitions\n", "--short-options": "-a\n", "-a --help": "",
 	} {
 		var stdout, stderr bytes.Buffer
-		status := run(strings.Fields(argv), &stdout, &stderr, understood)
+		status := run(parse, strings.Fields(argv), &stdout, &stderr, understood)
 		if want == "" {
 			if status != exitUsage {
 				t.Errorf("%s: status %d", argv, status)

@@ -46,6 +46,11 @@ The mount
 Accepted because libguestfs has them: --key SELECTOR, --keys-from-stdin, --echo-keys (encrypted volumes are not read yet),
 --dir-cache-timeout N, -n (--no-sync), --selinux. Not read yet: -c (--connect) and -d (--domain) of libvirt.
 
+As /sbin/mount.guestmount (a link to this program) it is mount(8)'s helper for the type guestmount, for lines of fstab too:
+  /srv/debian.qcow2  /mnt/debian  guestmount  ro,inspector,noauto,x-systemd.automount  0  0
+Its -o takes, besides the options of the mount: inspector, partitions, mount=DEV[:MOUNTPOINT], image=PATH, format=, blocksize=,
+snapshot=, allow_backing=, force_share, norecovery.
+
 Exit status: 0 mounted, 1 failed, 2 the command line is wrong.
 `
 
