@@ -25,7 +25,12 @@ func (g *Guest) Describe() api.Filesystems {
 		if v.Dev != nil {
 			rec.Size = v.Dev.Size()
 		}
-		if v.Type != volume.TypeDisk {
+		if !volume.IsTable(v.Type) {
+			rec.Scheme, rec.On = v.Type, v.On
+			if v.Type == volume.TypeDisk {
+				rec.Scheme = ""
+			}
+		} else {
 			rec.Partition = &api.Partition{Table: v.Type, Type: v.Kind, UUID: v.UUID, Label: v.Label}
 		}
 		if f.Err != nil {

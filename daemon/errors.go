@@ -50,6 +50,17 @@ func (e *RefusedError) Remedy() string {
 // Unwrap is EPERM.
 func (e *RefusedError) Unwrap() error { return syscall.EPERM }
 
+// A HoldsError says that a volume has no files of its own but holds other
+// volumes, which are listed beside it.
+type HoldsError struct {
+	Scheme string // "lvm2", "luks", "md"
+}
+
+func (e *HoldsError) Error() string { return "it holds other volumes (" + e.Scheme + ")" }
+
+// Unwrap is EMEDIUMTYPE: there is another kind of thing on it.
+func (e *HoldsError) Unwrap() error { return syscall.EMEDIUMTYPE }
+
 // An UnreadError says that what is on a volume is known by its signature, and
 // that nothing reads it yet. It unwraps to EOPNOTSUPP.
 type UnreadError struct {

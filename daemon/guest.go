@@ -83,7 +83,7 @@ func (g *Guest) open(ctx context.Context) error {
 	if len(g.spec.Images) == 0 {
 		return errors.New("no image is named")
 	}
-	var scan []volume.Disk
+	var scan []volume.Device
 	for _, spec := range g.spec.Images {
 		if spec.SectorSize != 0 && spec.SectorSize != 512 && spec.SectorSize != 4096 {
 			return fmt.Errorf("image %q: a sector size of %d bytes: it is 512 or 4096", spec.Path, spec.SectorSize)
@@ -98,10 +98,10 @@ func (g *Guest) open(ctx context.Context) error {
 				g.warn(fmt.Errorf("image %q: %s", d.Path, d.Info.Damaged))
 			}
 			g.disks = append(g.disks, d)
-			scan = append(scan, volume.Disk{Name: d.Name, Dev: img, SectorSize: spec.SectorSize})
+			scan = append(scan, volume.Device{Name: d.Name, Dev: img, SectorSize: spec.SectorSize})
 		}
 	}
-	vols, warnings, err := volume.Scan(ctx, scan)
+	vols, warnings, err := volume.Scan(ctx, scan, volume.Options{Keys: g.spec.Keys, Partial: g.spec.Partial})
 	if err != nil {
 		return err
 	}

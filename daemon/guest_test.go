@@ -274,7 +274,7 @@ func TestInspect(t *testing.T) {
 			!strings.HasPrefix(g.Summary(), "disk.img: ") || strings.Contains(g.Summary(), "\n") {
 			t.Errorf("%v: summary %q", view, g.Summary())
 		}
-		hasWarning(t, g, "/data", "/dev/mapper/vg0-data", "LVM", "sda6 is LVM2_member", "not read yet")
+		hasWarning(t, g, "/data", "/dev/mapper/vg0-data", "LVM", "sda6 is LVM2_member", "not on the disks")
 		if fat := g.Filesystems()[0]; fat.Err != nil {
 			hasWarning(t, g, "/boot/efi", "UUID=1234-ABCD", "vfat", "sda1", "is not read yet")
 		} else if !strings.Contains(mounted(g), "sda1:/boot/efi") {

@@ -63,6 +63,12 @@ func (f *found) probe(ctx context.Context) error {
 		return err
 	}
 	f.info = vfs.Info{Type: sig.Type, UUID: sig.UUID, Label: sig.Label}
+	if f.volume.Holds != "" {
+		if f.info.Type == "" || !signature.IsContainer(f.info.Type) {
+			f.info = vfs.Info{Type: f.volume.Holds + "_member"}
+		}
+		return &HoldsError{Scheme: f.volume.Holds}
+	}
 	if signature.IsContainer(sig.Type) {
 		return f.unread()
 	}
@@ -89,9 +95,11 @@ func (f *found) unread() error {
 var errNothing = fmt.Errorf("nothing is recognised on it: %w", filesystems.ErrUnknown)
 
 // worthWarning says whether a person would miss what is on the volume when it
-// is not shown. Swap space and what is empty or unknown has no files.
+// is not shown. Swap space and what is empty or unknown has no files, and what
+// holds other volumes is shown by those.
 func (f *found) worthWarning() bool {
-	return f.err != nil && !errors.Is(f.err, errNothing) && f.info.Type != "swap" && f.info.Type != "swsuspend"
+	holds := (*HoldsError)(nil)
+	return f.err != nil && !errors.Is(f.err, errNothing) && !errors.As(f.err, &holds) && f.info.Type != "swap" && f.info.Type != "swsuspend"
 }
 
 // what names the volume and what it carries: "sda1 (vfat)".

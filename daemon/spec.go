@@ -1,6 +1,10 @@
 package daemon
 
-import "log/slog"
+import (
+	"log/slog"
+
+	"github.com/guestctl/guestctl/formats/crypt"
+)
 
 // A Spec says what to open and how to show it.
 type Spec struct {
@@ -14,6 +18,13 @@ type Spec struct {
 	// AllowBacking lists folders, besides each image's own, below which files
 	// that an image names may be opened.
 	AllowBacking []string
+
+	// Keys unlock encrypted volumes; nil for none. They are used while Open
+	// runs only, and whoever made them wipes them.
+	Keys *crypt.Keys
+
+	// Partial shows volumes of which members are missing, as far as they go.
+	Partial bool
 
 	// CacheBytes bounds the metadata cache of each filesystem and image; 0
 	// leaves it to each.

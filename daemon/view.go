@@ -111,7 +111,12 @@ func (g *Guest) inspected() []inspect.Source {
 	for i, f := range g.found {
 		v := f.volume
 		s := inspect.Source{Name: v.Name, Disk: v.Disk, Type: f.info.Type, UUID: f.info.UUID, Label: f.info.Label,
-			PartUUID: v.UUID, PartLabel: v.Label, Err: f.err}
+			Scheme: v.Type, Aliases: v.Aliases, On: v.On, Err: f.err}
+		if volume.IsTable(v.Type) {
+			s.PartUUID, s.PartLabel = v.UUID, v.Label
+		} else {
+			s.VolumeUUID = v.UUID
+		}
 		if f.fs != nil {
 			s.Tree = vfs.NewTree(v.Name, f.fs)
 		}
@@ -205,18 +210,19 @@ func (g *Guest) openFor(ctx context.Context, f *found, m MountSpec) error {
 }
 
 // device finds the volume that the user calls name: /dev/sda1, sda1, and, as
-// libguestfs does, /dev/vda1 or /dev/hda1 for the same.
+// libguestfs does, /dev/vda1 or /dev/hda1 for the same; /dev/vg/lv and
+// /dev/mapper/vg-lv for a logical volume.
 func (g *Guest) device(name string) (*found, error) {
 	short := strings.TrimPrefix(name, "/dev/")
 	for _, prefix := range []string{"xvd", "hd", "vd"} {
-		if rest, ok := strings.CutPrefix(short, prefix); ok {
+		if rest, ok := strings.CutPrefix(short, prefix); ok && !strings.ContainsAny(rest, "/-") {
 			short = "sd" + rest
 			break
 		}
 	}
 	var names []string
 	for _, f := range g.found {
-		if f.volume.Name == short {
+		if f.volume.Name == short || slices.Contains(f.volume.Aliases, short) {
 			return f, nil
 		}
 		if f.info.Type != "" {

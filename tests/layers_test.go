@@ -45,7 +45,7 @@ var layers = []layer{
 
 	// Volumes: the same shape, one level down.
 	{"formats/volume", []string{"formats/codec/...", "formats/crypt/...", "formats/block", "formats/ondisk"}, sys},
-	{"formats/volume/*", []string{"formats/volume/scheme", "formats/volume/signature", "formats/codec/...", "formats/crypt/...", "formats/block", "formats/ondisk"}, sys},
+	{"formats/volume/*", []string{"formats/volume/scheme", "formats/volume/signature", "formats/volume/raid", "formats/codec/...", "formats/crypt/...", "formats/block", "formats/ondisk"}, sys},
 
 	{"vfs", []string{"formats/block", "formats/ondisk"}, sys},
 	{"vfs/vfstest", []string{"vfs", "formats/block/...", "formats/ondisk"}, sys},
@@ -56,12 +56,12 @@ var layers = []layer{
 
 	{"mount", []string{"vfs", "formats/block", "formats/ondisk"}, []string{"golang.org/x/sys", "golang.org/x/sync", "github.com/hanwen/go-fuse/v2"}},
 
-	{"daemon", []string{"daemon/...", "mount/...", "vfs", "filesystems", "formats", "formats/image", "formats/volume/...", "formats/raw", "formats/block", "formats/ondisk"}, service},
+	{"daemon", []string{"daemon/...", "mount/...", "vfs", "filesystems", "formats", "formats/image", "formats/volume/...", "formats/raw", "formats/crypt", "formats/block", "formats/ondisk"}, service},
 	{"daemon/api", nil, service},
 	{"daemon/client", []string{"daemon/api"}, service},
 	{"daemon/inspect", []string{"vfs", "formats/block", "formats/ondisk"}, sys},
 
-	{"cmd", []string{"daemon/...", "mount/...", "vfs", "formats/block", "formats/ondisk"}, append(slices.Clone(service), "github.com/diskfs/go-diskfs", "github.com/urfave/cli/v2")},
+	{"cmd", []string{"daemon/...", "mount/...", "vfs", "formats/crypt", "formats/block", "formats/ondisk"}, append(slices.Clone(service), "github.com/diskfs/go-diskfs", "github.com/urfave/cli/v2")},
 
 	// Tests and their tools look everywhere.
 	{"tests", []string{"..."}, []string{"*"}},

@@ -31,6 +31,8 @@ type Filesystem struct {
 	UUID      string     `json:"uuid,omitempty"`
 	Label     string     `json:"label,omitempty"`
 	Partition *Partition `json:"partition,omitempty"` // not for a disk without a table
+	Scheme    string     `json:"scheme,omitempty"`    // "lvm2", "luks", "md" for a volume that is no partition
+	On        []string   `json:"on,omitempty"`        // the volumes that it lies on
 	Readable  bool       `json:"readable"`            // its files can be shown
 	Mounted   []string   `json:"mounted,omitempty"`   // where it is shown in the tree
 	Error     string     `json:"error,omitempty"`     // why it is not readable

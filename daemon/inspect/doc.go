@@ -14,7 +14,8 @@
 //
 // The guest's fstab says what stands below the root. Devices are found by
 // UUID=, LABEL=, PARTUUID=, PARTLABEL=, by the links of /dev/disk, and by the
-// kernel's names, of which the letter or number of the disk counts: the first
+// names of LVM, of arrays and of the guest's own crypttab and mdadm.conf below
+// /dev, and by the kernel's names, of which the letter or number of the disk counts: the first
 // disk is sda, vda, xvda, hda, nvme0n1 or mmcblk0. Everything under /dev, /media,
 // /proc, /selinux, /sys and /run, swap, floppies, CDs and filesystems that are
 // no disk's are left out. An entry marked noauto is mounted, as by libguestfs: it

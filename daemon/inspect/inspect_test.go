@@ -105,7 +105,7 @@ func TestFstab(t *testing.T) {
 		{"/dev/sdd1 /home ext4", "", []string{"disk number 4", "3 are here"}},
 		{"/dev/sdzzzz1 /home ext4", "", []string{"name is not known"}},
 		{"/dev/vg0/home /home ext4", "", []string{"perhaps a volume of LVM", "sdb2 is LVM2_member"}},
-		{"/dev/mapper/vg0-home /home ext4", "", []string{"LVM", "not read yet", "sdb2 is LVM2_member"}},
+		{"/dev/mapper/vg0-home /home ext4", "", []string{"LVM", "not on the disks", "sdb2 is LVM2_member"}},
 		{"/dev/md0 /home ext4", "", []string{"RAID"}},
 		{"/dev/../etc /home ext4", "", []string{"/home"}},
 		// What is not open is named.

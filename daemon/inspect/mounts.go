@@ -36,6 +36,7 @@ func Mounts(ctx context.Context, sys System, sources []Source) (mounts []Mount, 
 		warn("the guest's /etc/fstab has more than %d entries; the rest is left out", maxEntries)
 	}
 	r := newResolver(sys.Root, sources)
+	r.mappings = readMappings(ctx, sys.Root.Tree)
 	for _, e := range entries {
 		if e.noFiles() || slices.ContainsFunc(mounts, func(m Mount) bool { return m.Path == e.file }) {
 			continue

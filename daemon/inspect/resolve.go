@@ -3,6 +3,7 @@ package inspect
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,12 +13,14 @@ type resolver struct {
 	sources []Source
 	disks   []string // names, in order
 	root    Source
+
+	mappings []mapping // names that the guest gives itself
 }
 
 func newResolver(root Source, sources []Source) *resolver {
 	r := &resolver{sources: sources, root: root}
 	for _, s := range sources {
-		if len(r.disks) == 0 || r.disks[len(r.disks)-1] != s.Disk {
+		if !slices.Contains(r.disks, s.Disk) {
 			r.disks = append(r.disks, s.Disk)
 		}
 	}
@@ -27,6 +30,16 @@ func newResolver(root Source, sources []Source) *resolver {
 // find is the volume called spec. why says in words, after "it", what stands
 // in the way where there is none.
 func (r *resolver) find(spec string) (s Source, why string) {
+	if dev, ok := strings.CutPrefix(spec, "/dev/"); ok {
+		if s, why, ok := r.byAlias(dev); ok {
+			return s, why
+		}
+	}
+	return r.findDevice(spec)
+}
+
+// findDevice is find without the names that the guest gives itself.
+func (r *resolver) findDevice(spec string) (s Source, why string) {
 	key, value, tagged := strings.Cut(spec, "=")
 	if tagged && !strings.HasPrefix(spec, "/") {
 		return r.byTag(key, strings.Trim(value, `"`))
@@ -41,8 +54,13 @@ func (r *resolver) find(spec string) (s Source, why string) {
 	if kind, value, ok := strings.Cut(strings.TrimPrefix(dev, "disk/by-"), "/"); ok && strings.HasPrefix(dev, "disk/by-") {
 		return r.byLink(kind, value)
 	}
+	for _, s := range r.sources {
+		if slices.Contains(s.Aliases, dev) {
+			return s, ""
+		}
+	}
 	if strings.HasPrefix(dev, "mapper/") || strings.HasPrefix(dev, "dm-") || strings.HasPrefix(dev, "md") {
-		return Source{}, "is a volume of LVM, LUKS or RAID, or of another mapping, and those are not read yet" + r.members()
+		return Source{}, "is a volume of LVM, LUKS or RAID, or of another mapping, that is not on the disks" + r.members()
 	}
 	return r.byName(dev)
 }
@@ -108,8 +126,16 @@ func (r *resolver) byLink(kind, value string) (Source, string) {
 	case "partlabel":
 		return r.byTag("PARTLABEL", unescapeLink(value))
 	case "id", "path":
+		if name, ok := strings.CutPrefix(value, "dm-name-"); ok && kind == "id" {
+			return r.find("/dev/mapper/" + unescapeLink(name))
+		}
 		if strings.HasPrefix(value, "dm-") || strings.HasPrefix(value, "md-") || strings.HasPrefix(value, "lvm-") {
-			return Source{}, "is a volume of LVM, LUKS or RAID, and those are not read yet" + r.members()
+			for _, s := range r.sources {
+				if slices.Contains(s.Aliases, "disk/by-id/"+value) {
+					return s, ""
+				}
+			}
+			return Source{}, "is a volume of LVM, LUKS or RAID that is not on the disks" + r.members()
 		}
 		// The name is that of hardware, which is not here. With one disk it
 		// can mean no other, as in libguestfs.
@@ -166,7 +192,7 @@ func (r *resolver) byName(dev string) (Source, string) {
 		}
 	}
 	if strings.Count(dev, "/") == 1 {
-		return Source{}, "is perhaps a volume of LVM, which is not read yet" + r.members()
+		return Source{}, "is perhaps a volume of LVM, and not on the disks" + r.members()
 	}
 	return Source{}, "is a device whose name is not known"
 }

@@ -23,8 +23,14 @@ type Source struct {
 	Label     string // of the filesystem
 	PartUUID  string
 	PartLabel string
-	Tree      *vfs.Tree // the opened filesystem; nil where it is not open
-	Err       error     // why it is not open
+
+	Scheme     string   // what it is a volume of: "gpt", "lvm2", "luks", "md", "disk"
+	VolumeUUID string   // of the logical volume, LUKS header or array
+	Aliases    []string // other names, relative to /dev: "vg/root", "mapper/vg-root"
+	On         []string // names of the sources that it lies on
+
+	Tree *vfs.Tree // the opened filesystem; nil where it is not open
+	Err  error     // why it is not open
 }
 
 // A System is an operating system.

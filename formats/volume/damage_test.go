@@ -31,7 +31,7 @@ func readImage(t testing.TB, path string) []byte {
 func scanBytes(t testing.TB, b []byte, sector int) ([]volume.Volume, []error) {
 	t.Helper()
 	start := time.Now()
-	vols, warnings, err := volume.Scan(context.Background(), []volume.Disk{{Name: "sda", Dev: blocktest.NewMemory(b), SectorSize: sector}})
+	vols, warnings, err := volume.Scan(context.Background(), []volume.Device{{Name: "sda", Dev: blocktest.NewMemory(b), SectorSize: sector}}, volume.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +358,7 @@ func TestReadErrors(t *testing.T) {
 	b := readImage(t, sfdisk(t, 32*mib, gptScript))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, _, err := volume.Scan(ctx, []volume.Disk{{Name: "sda", Dev: blocktest.NewMemory(b)}}); !errors.Is(err, context.Canceled) {
+	if _, _, err := volume.Scan(ctx, []volume.Device{{Name: "sda", Dev: blocktest.NewMemory(b)}}, volume.Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled scan answers %v", err)
 	}
 }

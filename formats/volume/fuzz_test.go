@@ -83,7 +83,7 @@ func FuzzScan(f *testing.F) {
 		if seal {
 			sealGPT(head)
 		}
-		vols, _, err := volume.Scan(context.Background(), []volume.Disk{{Name: "sda", Dev: headDisk{head, size}}})
+		vols, _, err := volume.Scan(context.Background(), []volume.Device{{Name: "sda", Dev: headDisk{head, size}}}, volume.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -76,7 +76,7 @@ func scan(t testing.TB, path string, sector int) ([]volume.Volume, []error) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	vols, warnings, err := volume.Scan(context.Background(), []volume.Disk{{Name: "sda", Dev: f, SectorSize: sector}})
+	vols, warnings, err := volume.Scan(context.Background(), []volume.Device{{Name: "sda", Dev: f, SectorSize: sector}}, volume.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,16 +321,16 @@ func TestDiskName(t *testing.T) {
 
 // TestSeveralDisks keeps the disks' order and names.
 func TestSeveralDisks(t *testing.T) {
-	var disks []volume.Disk
+	var disks []volume.Device
 	for i, path := range []string{sfdisk(t, 16*mib, "label: dos\nsize=4MiB\nsize=4MiB\n"), blank(t, mib), sfdisk(t, 16*mib, "label: gpt\nsize=4MiB\n")} {
 		f, err := raw.OpenFile(path, raw.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		disks = append(disks, volume.Disk{Name: volume.DiskName(i), Dev: f})
+		disks = append(disks, volume.Device{Name: volume.DiskName(i), Dev: f})
 	}
-	vols, _, err := volume.Scan(context.Background(), disks)
+	vols, _, err := volume.Scan(context.Background(), disks, volume.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,10 +39,11 @@ const Name = "gpt"
 const maxTable = 4 << 20
 
 // Scheme is the GUID Partition Table.
-func Scheme() scheme.Scheme { return scheme.Scheme{Name: Name, Scan: scan} }
+func Scheme() scheme.Scheme { return scheme.Scheme{Name: Name, Scan: scheme.Each(Name, scan)} }
 
-func scan(ctx context.Context, d scheme.Disk, warn func(error)) ([]scheme.Volume, error) {
-	if d.Dev.Size() < pmbrSize+headerMinSize {
+func scan(ctx context.Context, d scheme.Device, opt scheme.Options) ([]scheme.Volume, error) {
+	warn := opt.Warn
+	if d.Nested || d.Dev.Size() < pmbrSize+headerMinSize {
 		return nil, nil
 	}
 	mbr := make([]byte, pmbrSize)
@@ -72,7 +73,7 @@ type table struct {
 
 // find is the table to use. claimed says that the MBR promises one: then its
 // absence is damage, and the backup counts too.
-func find(ctx context.Context, d scheme.Disk, claimed bool, warn func(error)) (*table, error) {
+func find(ctx context.Context, d scheme.Device, claimed bool, warn func(error)) (*table, error) {
 	var damage error // of the first primary header that has its signature
 	var places []place
 	for _, sector := range d.SectorSizes() {
@@ -175,7 +176,7 @@ func read(ctx context.Context, dev block.Device, sector int64, lba uint64) (t *t
 }
 
 // volumes are the used entries. Partition numbers are the places in the table.
-func (t *table) volumes(d scheme.Disk, warn func(error)) []scheme.Volume {
+func (t *table) volumes(d scheme.Device, warn func(error)) []scheme.Volume {
 	vols := []scheme.Volume{}
 	size := int(t.header.entrySize())
 	for i := range len(t.entries) / size {
@@ -188,7 +189,7 @@ func (t *table) volumes(d scheme.Disk, warn func(error)) []scheme.Volume {
 			break
 		}
 		v := scheme.Volume{Name: scheme.Number(d.Name, i+1), Type: Name, Kind: e.typeGUID().upper(), UUID: e.uniqueGUID().lower(),
-			Label: e.name(), Disk: d.Name}
+			Label: e.name(), Disk: d.Root()}
 		first, last := e.startingLBA(), e.endingLBA()
 		// The largest sector number whose end still fits an int64.
 		limit := uint64(math.MaxInt64/t.sector - 1)

@@ -45,10 +45,11 @@ const Name = "mbr"
 const maxLinks = 256
 
 // Scheme is the MBR with its extended partitions.
-func Scheme() scheme.Scheme { return scheme.Scheme{Name: Name, Scan: scan} }
+func Scheme() scheme.Scheme { return scheme.Scheme{Name: Name, Scan: scheme.Each(Name, scan)} }
 
-func scan(ctx context.Context, d scheme.Disk, warn func(error)) ([]scheme.Volume, error) {
-	if d.Dev.Size() < recordSize {
+func scan(ctx context.Context, d scheme.Device, opt scheme.Options) ([]scheme.Volume, error) {
+	warn := opt.Warn
+	if d.Nested || d.Dev.Size() < recordSize {
 		return nil, nil
 	}
 	r := make(record, recordSize)
@@ -85,7 +86,7 @@ func scan(ctx context.Context, d scheme.Disk, warn func(error)) ([]scheme.Volume
 }
 
 // isTable says whether the first sector of the disk is an MBR with partitions.
-func isTable(r record, d scheme.Disk) bool {
+func isTable(r record, d scheme.Device) bool {
 	if !r.signed() {
 		return false
 	}
@@ -133,7 +134,7 @@ func makeSense(r record, sectors int64) bool {
 
 // A reading is the table taken with one sector size.
 type reading struct {
-	disk     scheme.Disk
+	disk     scheme.Device
 	sector   int64
 	diskID   uint32
 	vols     []scheme.Volume
@@ -168,7 +169,7 @@ func (rd *reading) read(ctx context.Context, r record) error {
 
 // add makes partition n of e, which starts at that sector.
 func (rd *reading) add(n int, e entry, start int64) {
-	v := scheme.Volume{Name: scheme.Number(rd.disk.Name, n), Type: Name, Kind: fmt.Sprintf("0x%02x", e.kind()), Disk: rd.disk.Name}
+	v := scheme.Volume{Name: scheme.Number(rd.disk.Name, n), Type: Name, Kind: fmt.Sprintf("0x%02x", e.kind()), Disk: rd.disk.Root()}
 	if rd.diskID != 0 {
 		v.UUID = fmt.Sprintf("%08x-%02x", rd.diskID, n)
 	}

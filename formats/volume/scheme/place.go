@@ -13,7 +13,7 @@ import (
 // starts beyond the end of the disk cannot be used, and what only ends beyond
 // it is cut there, with a warning, since the start of a truncated image is
 // still worth reading.
-func (v *Volume) Place(d Disk, off, length int64, warn func(error)) {
+func (v *Volume) Place(d Device, off, length int64, warn func(error)) {
 	v.Off = off
 	size := d.Dev.Size()
 	if off < 0 || off >= size {
@@ -52,5 +52,11 @@ func WarnOverlaps(vols []Volume, warn func(error)) {
 	}
 }
 
-// Number is the name of partition n of a disk as libguestfs has it: "sda1".
-func Number(disk string, n int) string { return fmt.Sprintf("%s%d", disk, n) }
+// Number is the name of partition n of a disk as libguestfs and the kernel have
+// it: "sda1", "md0p1".
+func Number(disk string, n int) string {
+	if c := disk[len(disk)-1]; c >= '0' && c <= '9' {
+		return fmt.Sprintf("%sp%d", disk, n)
+	}
+	return fmt.Sprintf("%s%d", disk, n)
+}
