@@ -407,6 +407,28 @@ func TestLVMRing(t *testing.T) {
 	}
 }
 
+// TestLVMExtentSizes reads groups with the default extents of 4 MiB and with large ones.
+func TestLVMExtentSizes(t *testing.T) {
+	for _, c := range []struct {
+		option string
+		size   int64
+	}{{"", 4 * mib}, {"-s 32m", 32 * mib}, {"-s 64m", 64 * mib}} {
+		h := newLVM(t, 200*mib)
+		h.lvm("vgcreate -q " + c.option + " vg $1")
+		h.lvm("lvcreate -qq -an -Zn -Wn -l 2 -n lv vg")
+		h.sprinkle(2 * mib)
+		want := h.byLVS()
+		vols, warnings := scanDevices(t, h.devices(), volume.Options{})
+		v := byName(vols, "vg-lv")
+		if len(warnings) > 0 || v == nil || v.Err != nil || v.Dev.Size() != 2*c.size {
+			t.Fatalf("%s: %+v, warnings %v", c.option, v, warnings)
+		}
+		if !bytes.Equal(contents(t, v.Dev), want[v.UUID]) {
+			t.Errorf("%s: other bytes than lvs says", c.option)
+		}
+	}
+}
+
 // putText replaces the metadata of the one area of b and makes its checksums right.
 func putText(b []byte, text string) {
 	off, size := mdaOf(b, 0)

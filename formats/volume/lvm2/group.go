@@ -8,6 +8,10 @@ import (
 // maxExtents bounds extents and their counts, so that sums of a few fit.
 const maxExtents = 1 << 40
 
+// maxExtentSectors is the largest extent; lvm2 counts its sectors in 32 bits.
+// Products with counts of extents may overflow: builder.length.
+const maxExtentSectors = math.MaxUint32
+
 // A group is a volume group, as one copy of the metadata has it.
 type group struct {
 	name   string
@@ -59,7 +63,7 @@ func parseGroup(root *section) (*group, error) {
 	}
 	g := &group{name: s.name, uuid: s.text("id"), seqno: s.number("seqno"), pvs: map[string]physical{}, lvs: map[string]*logical{}}
 	sectors := s.number("extent_size")
-	if sectors <= 0 || sectors > math.MaxInt64/sector/maxExtents {
+	if sectors <= 0 || sectors > maxExtentSectors {
 		return nil, fmt.Errorf("extents of %d sectors", sectors)
 	}
 	g.extent = sectors * sector
