@@ -17,6 +17,7 @@ import (
 	"github.com/guestctl/guestctl/cmd/internal/args"
 	"github.com/guestctl/guestctl/daemon"
 	"github.com/guestctl/guestctl/daemon/files"
+	"github.com/guestctl/guestctl/formats/crypt"
 	"github.com/guestctl/guestctl/vfs"
 )
 
@@ -29,6 +30,9 @@ func commonFlags() []cli.Flag {
 		&cli.StringFlag{Name: "snapshot", Usage: "read the internal snapshot `NAME`, or id", Category: "Image"},
 		&cli.BoolFlag{DisableDefaultText: true, Name: "force-share", Usage: "read an image although a virtual machine is using it", Category: "Image"},
 		&cli.StringSliceFlag{Name: "allow-backing", Usage: "let images name backing files below `DIR`", Category: "Image"},
+		&cli.StringSliceFlag{Name: "key", Usage: "a key of an encrypted volume, `NAME:key:PASSPHRASE` or NAME:file:FILE; NAME is the volume, its UUID, or all", Category: "Image"},
+		&cli.BoolFlag{DisableDefaultText: true, Name: "keys-from-stdin", Usage: "read passphrases from standard input, one a line, and try each on every volume", Category: "Image"},
+		&cli.BoolFlag{DisableDefaultText: true, Name: "partial", Usage: "show volumes of which a disk is missing, with read errors where it is", Category: "Image"},
 		&cli.BoolFlag{DisableDefaultText: true, Name: "norecovery", Usage: "do not replay the journal of a filesystem that was not unmounted", Category: "Image"},
 		&cli.BoolFlag{DisableDefaultText: true, Name: "verbose", Aliases: []string{"v"}, Usage: "say more", Category: "Image"},
 	}
@@ -51,6 +55,7 @@ type session struct {
 	out      *output
 	err      io.Writer
 	guests   []*opened
+	keys     crypt.Keys
 	status   int // of what failed so far
 	failures int
 }
@@ -76,7 +81,11 @@ func (s *streams) guestAction(min, max int, do func(*session, []string) error) c
 			return args.Usage("%s takes %s, not %d arguments", c.Command.Name, c.Command.ArgsUsage, len(argv))
 		}
 		ses := &session{ctx: c.Context, cli: c, out: newOutput(s.out), err: s.err}
-		err := do(ses, argv)
+		err := ses.readKeys(os.Stdin)
+		if err == nil {
+			err = do(ses, argv)
+		}
+		ses.keys.Wipe()
 		if flushErr := ses.out.Flush(); err == nil {
 			err = flushErr
 		}
@@ -90,6 +99,24 @@ func (s *streams) guestAction(min, max int, do func(*session, []string) error) c
 		}
 		return err
 	}
+}
+
+// readKeys reads the keys of the command line and of standard input.
+func (s *session) readKeys(stdin io.Reader) error {
+	for _, selector := range s.cli.StringSlice("key") {
+		if err := crypt.CheckSelector(selector); err != nil {
+			return args.Usage("--key: %s", err)
+		}
+		if err := s.keys.Add(selector); err != nil {
+			return err
+		}
+	}
+	if s.cli.Bool("keys-from-stdin") {
+		if err := s.keys.AddLines(stdin); err != nil {
+			return fmt.Errorf("reading keys from standard input: %w", err)
+		}
+	}
+	return nil
 }
 
 // open opens the image of a target, once for all targets in it.
@@ -106,6 +133,7 @@ func (s *session) open(arg string) (*opened, target, error) {
 	spec := daemon.Spec{
 		Images:     []daemon.ImageSpec{{Path: t.image, Format: s.cli.String("format"), Snapshot: s.cli.String("snapshot"), SectorSize: s.cli.Int("blocksize")}},
 		ForceShare: s.cli.Bool("force-share"), NoRecovery: s.cli.Bool("norecovery"), AllowBacking: s.cli.StringSlice("allow-backing"),
+		Keys: &s.keys, Partial: s.cli.Bool("partial"),
 	}
 	if n := spec.Images[0].SectorSize; !slices.Contains([]int{0, 512, 4096}, n) {
 		return nil, t, args.Usage("--blocksize %d: disks have sectors of 512 or 4096 bytes", n)

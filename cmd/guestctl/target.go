@@ -84,7 +84,7 @@ func place(image, path string) (t target, ok bool) {
 // isVolume says whether s could be the name of a volume: sda1, vg-root.
 func isVolume(s string) bool {
 	odd := func(r rune) bool {
-		return !(r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || strings.ContainsRune("_.-+", r))
+		return !(r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || strings.ContainsRune("_.-+~", r))
 	}
 	return s != "" && strings.IndexFunc(s, odd) < 0
 }

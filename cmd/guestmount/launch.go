@@ -42,6 +42,11 @@ func launch(o *options, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "guestmount: %v\n", err)
 		return exitFailed
 	}
+	stdin, err := o.passKeys(os.Stdin, null, stderr)
+	if err != nil {
+		fmt.Fprintf(stderr, "guestmount: %v\n", err)
+		return exitFailed
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		fmt.Fprintf(stderr, "guestmount: %v\n", err)
@@ -49,7 +54,7 @@ func launch(o *options, stderr io.Writer) int {
 	}
 	child, err := os.StartProcess(self, os.Args, &os.ProcAttr{
 		Env:   append(os.Environ(), readyVariable+"=1"),
-		Files: []*os.File{null, os.Stdout, os.Stderr, w},
+		Files: []*os.File{stdin, os.Stdout, os.Stderr, w},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	w.Close()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/guestctl/guestctl/cmd/internal/args"
 	"github.com/guestctl/guestctl/daemon"
+	"github.com/guestctl/guestctl/formats/crypt"
 	"github.com/guestctl/guestctl/mount"
 )
 
@@ -47,6 +48,7 @@ func flags() []args.Flag {
 		{Names: []string{"allow-backing"}, Arg: args.Required},
 		{Names: []string{"force-share"}},
 		{Names: []string{"norecovery"}},
+		{Names: []string{"partial"}},
 		{Names: []string{"partitions"}},
 		{Names: []string{"snapshot"}, Arg: args.Required},
 	}
@@ -56,20 +58,23 @@ func flags() []args.Flag {
 type options struct {
 	show string // "help", "version", "fuse-help", "long-options", "short-options": print that and leave
 
-	spec      daemon.Spec
-	dir       string
-	fuse      []string      // -o, comma lists taken apart
-	mount     mount.Options // what they mean
-	pidFile   string
-	fd        int // -1: none
-	noFork    bool
-	verbose   bool
-	trace     bool
-	short     bool // guestmount IMAGE DIR
-	fake      bool // nothing is mounted: mount -f
-	askedRO   bool
-	askedRW   bool
-	encrypted bool // an option about keys was given
+	spec    daemon.Spec
+	dir     string
+	fuse    []string      // -o, comma lists taken apart
+	mount   mount.Options // what they mean
+	pidFile string
+	fd      int // -1: none
+	noFork  bool
+	verbose bool
+	trace   bool
+	short   bool // guestmount IMAGE DIR
+	fake    bool // nothing is mounted: mount -f
+	askedRO bool
+	askedRW bool
+
+	keys          []string // selectors of --key
+	keysFromStdin bool
+	echoKeys      bool
 }
 
 // A refusal is a request that is understood and cannot be met: exit status 1.
@@ -184,8 +189,17 @@ func (o *options) take(opt args.Option) error {
 		o.verbose = true
 	case "trace":
 		o.trace = true
-	case "key", "keys-from-stdin", "echo-keys":
-		o.encrypted = true
+	case "key":
+		if err := crypt.CheckSelector(opt.Value); err != nil {
+			return args.Usage("%s: %s", opt.Typed, err)
+		}
+		o.keys = append(o.keys, opt.Value)
+	case "keys-from-stdin":
+		o.keysFromStdin = true
+	case "echo-keys":
+		o.echoKeys = true
+	case "partial":
+		o.spec.Partial = true
 	case "allow-backing":
 		o.spec.AllowBacking = append(o.spec.AllowBacking, opt.Value)
 	case "force-share":

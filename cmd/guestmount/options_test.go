@@ -56,7 +56,7 @@ func TestOptionsOfTheMount(t *testing.T) {
 	if o.spec.View != daemon.ViewExplicit || !o.spec.ForceShare || !o.spec.NoRecovery || !slices.Equal(o.spec.AllowBacking, []string{"/a", "/b"}) {
 		t.Errorf("spec %+v", o.spec)
 	}
-	if !o.askedRO || o.pidFile != "p" || o.fd != 9 || !o.noFork || !o.verbose || !o.trace || !o.encrypted || o.short {
+	if !o.askedRO || o.pidFile != "p" || o.fd != 9 || !o.noFork || !o.verbose || !o.trace || len(o.keys) != 1 || !o.keysFromStdin || !o.echoKeys || o.short {
 		t.Errorf("options %+v", o)
 	}
 	if !o.mount.AllowOther || !o.mount.NoXattr || o.mount.UID == nil || *o.mount.UID != 7 {

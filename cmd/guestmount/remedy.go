@@ -21,9 +21,6 @@ func (o *options) notes() []string {
 	if !o.askedRO && !o.short {
 		notes = append(notes, "mounting read-only: writing does not exist yet (--ro says so without this line)")
 	}
-	if o.encrypted {
-		notes = append(notes, "keys are not used: encrypted volumes are not read yet")
-	}
 	return notes
 }
 

@@ -62,9 +62,15 @@ func (o *options) serve(ready *os.File, signals <-chan os.Signal, log *slog.Logg
 	var held *mounts.Held
 	defer func() { held.Remove() }() // last: guestunmount takes it for the release of the image
 
+	keys, err := o.readKeys(os.Stdin)
+	if err != nil {
+		return err
+	}
+	defer keys.Wipe()
 	ctx, opened := interruptible(signals)
-	o.spec.Log = log
+	o.spec.Log, o.spec.Keys = log, keys
 	guest, err := engine.Open(ctx, o.spec)
+	keys.Wipe()
 	if err != nil {
 		opened()
 		return cause(ctx, err)
@@ -199,8 +205,10 @@ func (o *options) leaveTerminal() error {
 		return err
 	}
 	defer null.Close()
-	if err := unix.Dup2(int(null.Fd()), 1); err != nil {
-		return err
+	for _, fd := range []int{0, 1} {
+		if err := unix.Dup2(int(null.Fd()), fd); err != nil {
+			return err
+		}
 	}
 	if o.verbose || o.trace {
 		return nil

@@ -23,6 +23,12 @@ Images
       --force-share         read an image although a virtual machine is using it; what is read may be inconsistent
       --allow-backing DIR   let images name backing files below DIR, besides their own folder
 
+Encrypted and incomplete volumes
+      --key SELECTOR        a key: NAME:key:PASSPHRASE or NAME:file:FILE; NAME is a volume (sda2), its UUID, or all
+      --keys-from-stdin     read passphrases from standard input, one a line, and try each on every volume
+      --echo-keys           show a passphrase that is typed
+      --partial             show volumes of which a disk is missing, with read errors where it is
+
 What is shown
   -i, --inspector           the guest as it sees itself; exactly one operating system must be found
   -m, --mount DEV[:MOUNTPOINT[:OPTIONS[:FSTYPE]]]
@@ -43,8 +49,7 @@ The mount
   -V, --version             print the version
       --help                print this
 
-Accepted because libguestfs has them: --key SELECTOR, --keys-from-stdin, --echo-keys (encrypted volumes are not read yet),
---dir-cache-timeout N, -n (--no-sync), --selinux. Not read yet: -c (--connect) and -d (--domain) of libvirt.
+Accepted because libguestfs has them: --dir-cache-timeout N, -n (--no-sync), --selinux. Not read yet: -c (--connect) and -d (--domain) of libvirt.
 
 As /sbin/mount.guestmount (a link to this program) it is mount(8)'s helper for the type guestmount, for lines of fstab too:
   /srv/debian.qcow2  /mnt/debian  guestmount  ro,inspector,noauto,x-systemd.automount  0  0

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -33,25 +34,63 @@ type key struct {
 // Add adds a key by libguestfs's selector: NAME|UUID|all:key:PASSPHRASE or
 // NAME|UUID|all:file:FILE. The error does not contain the secret.
 func (k *Keys) Add(selector string) error {
+	name, kind, value, err := parseSelector(selector)
+	if err != nil {
+		return err
+	}
+	if kind == "key" {
+		k.put(key{name: trimDev(name), secret: []byte(value)})
+		return nil
+	}
+	b, err := readKeyFile(value)
+	if err != nil {
+		return fmt.Errorf("the key file of %q: %w", name, err)
+	}
+	k.put(key{name: trimDev(name), secret: b, file: true})
+	return nil
+}
+
+// CheckSelector says what is wrong with a selector, without opening a file.
+func CheckSelector(selector string) error {
+	_, _, _, err := parseSelector(selector)
+	return err
+}
+
+func parseSelector(selector string) (name, kind, value string, err error) {
 	name, rest, ok := strings.Cut(selector, ":")
 	kind, value, ok2 := strings.Cut(rest, ":")
 	switch {
-	case kind == "clevis" || rest == "clevis":
-		return fmt.Errorf("the key of %q: clevis asks servers and TPMs for keys, which is not done here; `clevis luks pass` on the machine prints the passphrase", name)
+	case ok && kind == "clevis":
+		return "", "", "", fmt.Errorf("the key of %q: clevis asks servers and TPMs for keys, which is not done here; `clevis luks pass` on the machine prints the passphrase", name)
 	case !ok || !ok2 || name == "":
-		return errors.New("a key is written NAME:key:PASSPHRASE or NAME:file:FILE; NAME is the volume's name (sda2), its UUID, or all")
-	case kind == "key":
-		k.put(key{name: trimDev(name), secret: []byte(value)})
-		return nil
-	case kind == "file":
-		b, err := readKeyFile(value)
-		if err != nil {
-			return fmt.Errorf("the key file of %q: %w", name, err)
-		}
-		k.put(key{name: trimDev(name), secret: b, file: true})
-		return nil
+		return "", "", "", errors.New("a key is written NAME:key:PASSPHRASE or NAME:file:FILE; NAME is the volume's name (sda2), its UUID, or all")
+	case kind != "key" && kind != "file":
+		return "", "", "", fmt.Errorf("the key of %q is of a kind that is not known; there are key and file", name)
 	}
-	return fmt.Errorf("the key of %q is of the kind %q; there are key and file", name, kind)
+	return name, kind, value, nil
+}
+
+// maxLines bounds the passphrases that are read from a stream.
+const maxLines = 64
+
+// AddLines adds each line of r, to its end, as a passphrase that is tried on
+// every volume.
+func (k *Keys) AddLines(r io.Reader) error {
+	buf := make([]byte, maxLines*(MaxPassphrase+1))
+	defer clear(buf)
+	n, err := io.ReadFull(r, buf)
+	if err == nil {
+		return fmt.Errorf("more than %d passphrases of at most %d bytes", maxLines, MaxPassphrase)
+	}
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	for rest := buf[:n]; len(rest) > 0; {
+		line, after, _ := bytes.Cut(rest, []byte{'\n'})
+		k.AddPassphrase(line)
+		rest = after
+	}
+	return nil
 }
 
 // AddPassphrase adds a passphrase that is tried on every volume.
@@ -70,17 +109,14 @@ func readKeyFile(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	b := make([]byte, maxKeyFile+1)
-	n := 0
-	for n < len(b) {
-		m, err := f.Read(b[n:])
-		n += m
-		if err != nil {
-			break
-		}
-	}
-	if n > maxKeyFile {
+	n, err := io.ReadFull(f, b)
+	switch {
+	case err == nil:
 		clear(b)
 		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxKeyFile)
+	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		clear(b[:n])
+		return nil, err
 	}
 	out := bytes.Clone(b[:n])
 	clear(b[:n])

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,79 +21,23 @@ import (
 	"github.com/guestctl/guestctl/tests/images"
 )
 
-// An lvmHost runs lvm2's tools on image files behind loop devices, without device-mapper.
+// An lvmHost is lvm2's tools and what they say of the images.
 type lvmHost struct {
-	t     testing.TB
-	paths []string
-	loops []string
-	env   []string
+	*images.LVM
+	t testing.TB
 }
 
 func newLVM(t testing.TB, sizes ...int64) *lvmHost {
 	t.Helper()
-	images.NeedRoot(t)
-	images.NeedTool(t, "lvm", "losetup")
-	h := &lvmHost{t: t}
-	filter := ""
-	for _, size := range sizes {
-		path := blank(t, size)
-		h.paths = append(h.paths, path)
-		out, err := exec.Command("losetup", "--find", "--show", path).Output()
-		if err != nil {
-			t.Fatalf("losetup: %v", err)
-		}
-		loop := strings.TrimSpace(string(out))
-		h.loops = append(h.loops, loop)
-		filter += fmt.Sprintf("%q,", "a|^"+loop+"$|")
-	}
-	t.Cleanup(h.detach)
-	dir := t.TempDir()
-	conf := `devices { filter=[` + filter + `"r|.*|"] use_devicesfile=0 obtain_device_list_from_udev=0 external_device_info_source="none"
-	md_component_detection=0 multipath_component_detection=0 fw_raid_component_detection=0 }
-global { activation=0 use_lvmpolld=0 event_activation=0 notify_dbus=0 locking_dir="` + dir + `" }
-activation { monitoring=0 udev_sync=0 udev_rules=0 }
-backup { backup=0 archive=0 }
-`
-	if err := os.WriteFile(filepath.Join(dir, "lvm.conf"), []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h.env = append(os.Environ(), "LVM_SYSTEM_DIR="+dir, "LVM_SUPPRESS_FD_WARNINGS=1", "LC_ALL=C")
-	return h
-}
-
-// detach lets go of the loop devices; a second call does nothing.
-func (h *lvmHost) detach() {
-	for _, l := range h.loops {
-		if out, err := exec.Command("losetup", "--detach", l).CombinedOutput(); err != nil {
-			h.t.Errorf("losetup --detach: %v: %s", err, out)
-		}
-	}
-	h.loops = nil
-}
-
-// lvm runs one command; $1, $2 ... stand for the devices.
-func (h *lvmHost) lvm(line string) string {
-	h.t.Helper()
-	for i := len(h.loops); i > 0; i-- {
-		line = strings.ReplaceAll(line, "$"+strconv.Itoa(i), h.loops[i-1])
-	}
-	cmd := exec.Command("lvm", strings.Fields(line)...)
-	cmd.Env = h.env
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	out, err := cmd.Output()
-	if err != nil {
-		h.t.Fatalf("lvm %s: %v: %s", line, err, said.String())
-	}
-	return string(out)
+	return &lvmHost{images.NewLVM(t, sizes...), t}
 }
 
 // devices are the images as disks.
 func (h *lvmHost) devices() []volume.Device {
 	h.t.Helper()
-	h.detach()
+	h.Detach()
 	var devs []volume.Device
-	for i, path := range h.paths {
+	for i, path := range h.Paths {
 		devs = append(devs, volume.Device{Name: volume.DiskName(i), Dev: blocktest.NewMemory(readImage(h.t, path))})
 	}
 	return devs
@@ -123,17 +65,17 @@ func (h *lvmHost) byLVS() map[string][]byte {
 	var pvs struct {
 		Report []struct{ PV []map[string]string }
 	}
-	if err := json.Unmarshal([]byte(h.lvm("pvs --reportformat json --units b --nosuffix -o pv_name,pe_start")), &pvs); err != nil {
+	if err := json.Unmarshal([]byte(h.Run("pvs --reportformat json --units b --nosuffix -o pv_name,pe_start")), &pvs); err != nil {
 		h.t.Fatal(err)
 	}
 	for _, p := range pvs.Report[0].PV {
 		starts[p["pv_name"]], _ = strconv.ParseInt(p["pe_start"], 10, 64)
-		data[p["pv_name"]] = readImage(h.t, h.paths[slices.Index(h.loops, p["pv_name"])])
+		data[p["pv_name"]] = readImage(h.t, h.Paths[slices.Index(h.Loops, p["pv_name"])])
 	}
 	var lvs struct {
 		Report []struct{ Seg []lvsRow }
 	}
-	out := h.lvm("lvs --segments --reportformat json --units b --nosuffix -o lv_name,vg_name,lv_uuid,seg_start,seg_size,seg_pe_ranges,stripes,stripe_size,vg_extent_size")
+	out := h.Run("lvs --segments --reportformat json --units b --nosuffix -o lv_name,vg_name,lv_uuid,seg_start,seg_size,seg_pe_ranges,stripes,stripe_size,vg_extent_size")
 	if err := json.Unmarshal([]byte(out), &lvs); err != nil {
 		h.t.Fatal(err)
 	}
@@ -166,7 +108,7 @@ func (h *lvmHost) byLVS() map[string][]byte {
 // sprinkle fills the images with bytes that say where they are, from off on, but for the metadata at their ends.
 func (h *lvmHost) sprinkle(off int64) {
 	h.t.Helper()
-	for i, path := range h.paths {
+	for i, path := range h.Paths {
 		b := readImage(h.t, path)
 		for at := off; at+2*mib <= int64(len(b)); at += 512 {
 			binary.BigEndian.PutUint64(b[at:], uint64(i)<<40|uint64(at))
@@ -213,18 +155,18 @@ func contents(t testing.TB, dev block.Device) []byte {
 // lvmGroup is a group with linear and striped volumes over three disks, in several segments.
 func lvmGroup(t testing.TB) *lvmHost {
 	h := newLVM(t, 16*mib, 16*mib, 24*mib)
-	h.lvm("pvcreate -q $1")
-	h.lvm("pvcreate -q --metadatacopies 2 $2")
-	h.lvm("pvcreate -q --metadatacopies 0 $3")
-	h.lvm("vgcreate -q -s 64k vg-x $1 $2 $3")
-	h.lvm("lvcreate -qq -an -Zn -Wn -l 37 -n lin vg-x $2")
-	h.lvm("lvcreate -qq -an -Zn -Wn -i3 -I 16k -l 30 -n str vg-x")
-	h.lvm("lvcreate -qq -an -Zn -Wn -l 3 -n lv-one vg-x $1")
-	h.lvm("lvextend -qq -l +20 vg-x/lin $1")
-	h.lvm("lvextend -qq -i2 -I 4k -l +10 vg-x/str $1 $3")
-	h.lvm("lvcreate -qq -an -Zn -Wn -l 20 -n gone vg-x $1")
-	h.lvm("lvremove -qq -y vg-x/gone")
-	h.lvm("lvrename -qq vg-x/lv-one vg-x/lv-two")
+	h.Run("pvcreate -q $1")
+	h.Run("pvcreate -q --metadatacopies 2 $2")
+	h.Run("pvcreate -q --metadatacopies 0 $3")
+	h.Run("vgcreate -q -s 64k vg-x $1 $2 $3")
+	h.Run("lvcreate -qq -an -Zn -Wn -l 37 -n lin vg-x $2")
+	h.Run("lvcreate -qq -an -Zn -Wn -i3 -I 16k -l 30 -n str vg-x")
+	h.Run("lvcreate -qq -an -Zn -Wn -l 3 -n lv-one vg-x $1")
+	h.Run("lvextend -qq -l +20 vg-x/lin $1")
+	h.Run("lvextend -qq -i2 -I 4k -l +10 vg-x/str $1 $3")
+	h.Run("lvcreate -qq -an -Zn -Wn -l 20 -n gone vg-x $1")
+	h.Run("lvremove -qq -y vg-x/gone")
+	h.Run("lvrename -qq vg-x/lv-one vg-x/lv-two")
 	return h
 }
 
@@ -306,9 +248,9 @@ func TestLVMNames(t *testing.T) {
 	var devs []volume.Device
 	for i := range 2 {
 		h := newLVM(t, 8*mib)
-		h.lvm("pvcreate -q $1")
-		h.lvm("vgcreate -q -s 64k debian-vg $1")
-		h.lvm("lvcreate -qq -an -Zn -Wn -l 3 -n root debian-vg")
+		h.Run("pvcreate -q $1")
+		h.Run("vgcreate -q -s 64k debian-vg $1")
+		h.Run("lvcreate -qq -an -Zn -Wn -l 3 -n root debian-vg")
 		d := h.devices()[0]
 		d.Name = volume.DiskName(i)
 		devs = append(devs, d)
@@ -342,11 +284,11 @@ func lvmChecksum(b []byte) uint32 {
 // TestLVMDamage uses the other copy, and says what is damaged where there is none.
 func TestLVMDamage(t *testing.T) {
 	h := newLVM(t, 8*mib)
-	h.lvm("pvcreate -q --metadatacopies 2 $1")
-	h.lvm("vgcreate -q -s 64k vg $1")
-	h.lvm("lvcreate -qq -an -Zn -Wn -l 3 -n lv vg")
-	good := readImage(t, h.paths[0])
-	h.detach()
+	h.Run("pvcreate -q --metadatacopies 2 $1")
+	h.Run("vgcreate -q -s 64k vg $1")
+	h.Run("lvcreate -qq -an -Zn -Wn -l 3 -n lv vg")
+	good := readImage(t, h.Paths[0])
+	h.Detach()
 	first, _ := mdaOf(good, 0)
 	second, _ := mdaOf(good, 1)
 	if string(good[first+5:first+9]) != "LVM2" || string(good[second+5:second+9]) != "LVM2" {
@@ -385,13 +327,13 @@ func TestLVMDamage(t *testing.T) {
 // TestLVMRing reads metadata that goes round the end of its ring buffer.
 func TestLVMRing(t *testing.T) {
 	h := newLVM(t, 8*mib)
-	h.lvm("pvcreate -q --metadatasize 36k --dataalignment 4k $1")
-	h.lvm("vgcreate -q -s 64k vg $1")
-	h.lvm("lvcreate -qq -an -Zn -Wn -l 3 -n lv vg")
+	h.Run("pvcreate -q --metadatasize 36k --dataalignment 4k $1")
+	h.Run("vgcreate -q -s 64k vg $1")
+	h.Run("lvcreate -qq -an -Zn -Wn -l 3 -n lv vg")
 	wrapped := 0
 	for i := range 24 {
-		h.lvm(fmt.Sprintf("lvcreate -qq -an -Zn -Wn -l 1 -n other%d vg", i))
-		b := readImage(t, h.paths[0])
+		h.Run(fmt.Sprintf("lvcreate -qq -an -Zn -Wn -l 1 -n other%d vg", i))
+		b := readImage(t, h.Paths[0])
 		off, size := mdaOf(b, 0)
 		at, n := int64(binary.LittleEndian.Uint64(b[off+40:])), int64(binary.LittleEndian.Uint64(b[off+48:]))
 		if at+n > size {
@@ -454,11 +396,11 @@ func getText(b []byte) string {
 // TestLVMHostile gives a named error for metadata that nobody writes.
 func TestLVMHostile(t *testing.T) {
 	h := newLVM(t, 8*mib)
-	h.lvm("pvcreate -q $1")
-	h.lvm("vgcreate -q -s 64k vg $1")
-	h.lvm("lvcreate -qq -an -Zn -Wn -l 3 -n lv vg")
-	good := readImage(t, h.paths[0])
-	h.detach()
+	h.Run("pvcreate -q $1")
+	h.Run("vgcreate -q -s 64k vg $1")
+	h.Run("lvcreate -qq -an -Zn -Wn -l 3 -n lv vg")
+	good := readImage(t, h.Paths[0])
+	h.Detach()
 	text := strings.TrimRight(getText(good), "\x00")
 	swap := func(old, new string) string {
 		if !strings.Contains(text, old) {
@@ -507,12 +449,12 @@ func TestLVMHostile(t *testing.T) {
 // FuzzLVM scans damaged metadata with right checksums: it must end.
 func FuzzLVM(f *testing.F) {
 	h := newLVM(f, 8*mib)
-	h.lvm("pvcreate -q $1")
-	h.lvm("vgcreate -q -s 64k vg $1")
-	h.lvm("lvcreate -qq -an -Zn -Wn -l 3 -n lv vg")
-	h.lvm("lvcreate -qq -an -Zn -Wn -l 3 -n two vg")
-	good := readImage(f, h.paths[0])
-	h.detach()
+	h.Run("pvcreate -q $1")
+	h.Run("vgcreate -q -s 64k vg $1")
+	h.Run("lvcreate -qq -an -Zn -Wn -l 3 -n lv vg")
+	h.Run("lvcreate -qq -an -Zn -Wn -l 3 -n two vg")
+	good := readImage(f, h.Paths[0])
+	h.Detach()
 	off, _ := mdaOf(good, 0)
 	head := bytes.Clone(good[:off+512+8192])
 	text := getText(good)

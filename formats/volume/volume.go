@@ -53,6 +53,7 @@ import (
 
 	"github.com/guestctl/guestctl/formats/ondisk"
 	"github.com/guestctl/guestctl/formats/volume/gpt"
+	"github.com/guestctl/guestctl/formats/volume/luks"
 	"github.com/guestctl/guestctl/formats/volume/lvm2"
 	"github.com/guestctl/guestctl/formats/volume/mbr"
 	"github.com/guestctl/guestctl/formats/volume/scheme"
@@ -76,7 +77,7 @@ const maxDepth = 32
 // whole disk stands before the tables, since it may hold one, and GPT before
 // MBR, since every GPT disk also has an MBR.
 func All() []Scheme {
-	return []Scheme{lvm2.Scheme(), gpt.Scheme(), mbr.Scheme()}
+	return []Scheme{luks.Scheme(), lvm2.Scheme(), gpt.Scheme(), mbr.Scheme()}
 }
 
 // IsTable says whether the scheme of that name is a partition table.
@@ -189,7 +190,7 @@ func (s *scanner) take(name string, v Volume, opt Options) {
 			n.depth = max(n.depth, below.depth+1)
 		}
 	}
-	n.device = Device{Dev: v.Dev, Disk: v.Disk, Nested: v.Type != "md"}
+	n.device = Device{Dev: v.Dev, Disk: v.Disk, Aliases: v.Aliases, Nested: v.Type != "md"}
 	s.add(n, opt)
 	if len(v.On) > 0 && s.byName[v.On[0]] != nil {
 		first := s.byName[v.On[0]]

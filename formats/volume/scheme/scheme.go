@@ -46,8 +46,9 @@ type Device struct {
 	SectorSize int // 512 or 4096 where the caller knows (--blocksize); 0 finds it
 
 	// Of a device that is itself a volume. A disk has the zero values.
-	Disk   string // the disk it lies on
-	Nested bool   // it is not asked for a partition table
+	Disk    string   // the disk it lies on
+	Aliases []string // as of the Volume
+	Nested  bool     // it is not asked for a partition table
 }
 
 // Options are what a scan may use.
