@@ -73,6 +73,7 @@ func (g *Guest) showGuest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	systems = ownRoots(systems)
 	switch {
 	case len(systems) == 1:
 		return g.showSystem(ctx, systems[0], sources)
@@ -111,7 +112,7 @@ func (g *Guest) inspected() []inspect.Source {
 	for i, f := range g.found {
 		v := f.volume
 		s := inspect.Source{Name: v.Name, Disk: v.Disk, Type: f.info.Type, UUID: f.info.UUID, Label: f.info.Label,
-			Scheme: v.Type, Aliases: v.Aliases, On: v.On, Err: f.err}
+			Off: v.Off, Scheme: v.Type, Aliases: v.Aliases, On: v.On, Err: f.err}
 		if volume.IsTable(v.Type) {
 			s.PartUUID, s.PartLabel = v.UUID, v.Label
 		} else {
@@ -252,5 +253,6 @@ func (g *Guest) hide() error {
 		}
 	}
 	s.Made("filesystems.json", g.describeJSON)
+	s.Made("inspect.json", indented(g.Inspect))
 	return g.ns.Hide(".guest", vfs.NewTree(".guest", s))
 }

@@ -59,7 +59,7 @@ var layers = []layer{
 	{"daemon", []string{"daemon/...", "mount/...", "vfs", "filesystems", "formats", "formats/image", "formats/volume/...", "formats/raw", "formats/crypt", "formats/block", "formats/ondisk"}, service},
 	{"daemon/api", nil, service},
 	{"daemon/client", []string{"daemon/api"}, service},
-	{"daemon/inspect", []string{"vfs", "formats/block", "formats/ondisk"}, sys},
+	{"daemon/inspect", []string{"daemon/api", "vfs", "formats/block", "formats/ondisk"}, sys},
 
 	{"cmd", []string{"daemon/...", "mount/...", "vfs", "formats/crypt", "formats/block", "formats/ondisk"}, append(slices.Clone(service), "github.com/diskfs/go-diskfs", "github.com/urfave/cli/v2")},
 

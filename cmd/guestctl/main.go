@@ -94,6 +94,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Commands: []*cli.Command{
 			s.filesystemsCommand(), s.lsCommand(), s.catCommand(), s.cpCommand(), s.tarCommand(), s.checksumCommand(),
 			s.findCommand(), s.grepCommand(), s.statCommand(), s.demoCommand(), s.versionCommand(),
+			s.inspectCommand(),
 		},
 	}
 	for _, c := range app.Commands {

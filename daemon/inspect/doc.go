@@ -4,11 +4,36 @@
 // It follows libguestfs's inspection (daemon/inspect_fs*.ml there), so that the
 // same guests are found, and differs where noted below.
 //
+// # Terms
+//
+//   - A Source is a volume with its filesystem, where that is open.
+//   - A System is an operating system: a kind (kinds.go), and the filesystem that
+//     holds its root.
+//   - An identity is what a system says it is, from its release files.
+//   - A report collects the facts about one system, in api.System. Each fact has
+//     its source: the file and line, or the file alone where the line says nothing.
+//
 // # Roots
 //
 // A filesystem is the root of a Linux where it has the folder /etc, the folder
 // /bin or a symlink from it to usr/bin, and the file /etc/fstab or /etc/hosts;
-// a /boot of GRUB is none. Other systems are another kind in kinds.
+// a /boot of GRUB is none. NixOS and Guix are known by their store, systems with
+// an empty /etc by /usr/lib/os-release, Container Linux and Flatcar by their
+// update.conf, and deployments of OSTree below /ostree/deploy, of which there may be
+// several in one filesystem. Other kinds are in kinds.go; they are asked before.
+//
+// Talos is not known: nothing of it is in a filesystem that is read here.
+//
+// # Identity
+//
+// os-release(5) comes first, then /etc/lsb-release, then the distributions' own
+// files, as in libguestfs. Two answers differ from libguestfs's: the product name of
+// a Debian or CentOS is that of os-release, where libguestfs has the line of
+// /etc/debian_version ("12.5") or /etc/centos-release; and a distribution that
+// libguestfs does not know keeps its ID as name instead of "unknown".
+//
+// The release files of distributions other than Debian are tested as they are
+// documented and as libguestfs expects them, not as taken from an installation.
 //
 // # Mounts
 //
@@ -28,10 +53,10 @@
 //
 // # Hostile guests
 //
-// What is read is a regular file of at most maxFile bytes, found by resolving
-// symlinks inside the guest. Strings are the guest's and are not cleaned here;
-// whoever prints them does.
+// Package look reads: regular files up to a bound, symlinks resolved inside the
+// guest. Facts are cleaned of control characters before they enter a record.
+// What of System and Mount is the guest's own is not; whoever prints it does.
 //
-// This package knows vfs and what is below it. It may change; the stable
+// This package knows vfs and what is below it, and the records of daemon/api. It may change; the stable
 // packages are vfs, formats, filesystems and daemon/client.
 package inspect

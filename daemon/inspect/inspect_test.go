@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/guestctl/guestctl/daemon/inspect/look"
 	"github.com/guestctl/guestctl/vfs"
 )
 
@@ -191,7 +192,7 @@ func TestFstabOneDisk(t *testing.T) {
 
 // TestFstabHostile bounds what a fstab may be.
 func TestFstabHostile(t *testing.T) {
-	if _, warnings := mountsOf(t, strings.Repeat("#", maxFile+1)); len(warnings) != 1 || !errors.Is(warnings[0], errTooLarge) {
+	if _, warnings := mountsOf(t, strings.Repeat("#", maxFile+1)); len(warnings) != 1 || !errors.As(warnings[0], new(*look.TooLargeError)) {
 		t.Errorf("too large: %q", warnings)
 	}
 	var b strings.Builder
@@ -277,7 +278,7 @@ func TestPrettyName(t *testing.T) {
 		"PRETTY_NAME=\"":                                                              `"`,
 		"PRETTY_NAME=" + strings.Repeat("ä", 200):                                     strings.Repeat("ä", 128),
 	} {
-		if got := prettyName(text); got != want {
+		if got := prettyName(strings.Split(text, "\n")); got != want {
 			t.Errorf("%q is %q, not %q", text, got, want)
 		}
 	}

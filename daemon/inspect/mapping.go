@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/guestctl/guestctl/vfs"
+	"github.com/guestctl/guestctl/daemon/inspect/look"
 )
 
 // A mapping is a name that the guest gives to a volume in a file of its own.
@@ -18,23 +18,22 @@ type mapping struct {
 
 // readMappings reads the guest's crypttab(5) and mdadm.conf(5). What cannot be
 // read names nothing.
-func readMappings(ctx context.Context, root *vfs.Tree) []mapping {
-	ns := vfs.NewNamespace(root)
+func readMappings(ctx context.Context, fs *look.FS) []mapping {
 	var list []mapping
-	if text, err := readFile(ctx, ns, "/etc/crypttab"); err == nil {
-		for line := range strings.Lines(string(text)) {
+	if lines, err := fs.Text(ctx, "/etc/crypttab"); err == nil {
+		for _, line := range lines {
 			if f := strings.Fields(line); len(f) >= 2 && !strings.HasPrefix(f[0], "#") && len(list) < maxEntries {
 				list = append(list, mapping{name: "mapper/" + f[0], spec: f[1]})
 			}
 		}
 	}
 	for _, path := range []string{"/etc/mdadm/mdadm.conf", "/etc/mdadm.conf"} {
-		text, err := readFile(ctx, ns, path)
+		lines, err := fs.Text(ctx, path)
 		if err != nil {
 			continue
 		}
 		// A line that begins with a blank goes on with the one before.
-		joined := strings.NewReplacer("\n ", " ", "\n\t", " ").Replace(string(text))
+		joined := strings.NewReplacer("\n ", " ", "\n\t", " ").Replace(strings.Join(lines, "\n"))
 		for line := range strings.Lines(joined) {
 			f := strings.Fields(line)
 			if len(f) < 3 || !strings.EqualFold(f[0], "ARRAY") || len(list) >= 2*maxEntries {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/guestctl/guestctl/daemon/inspect/look"
 	"github.com/guestctl/guestctl/vfs"
 )
 
@@ -16,6 +17,7 @@ type Mount struct {
 	Path   string // in the guest, clean
 	Source Source // open
 	Spec   string // as its fstab names it
+	Line   int    // of the fstab, from 1
 }
 
 // Mounts are the filesystems that sys mounts below its root, by its fstab,
@@ -23,7 +25,11 @@ type Mount struct {
 // would show files and cannot be mounted here, one line each.
 func Mounts(ctx context.Context, sys System, sources []Source) (mounts []Mount, warnings []error) {
 	warn := func(format string, args ...any) { warnings = append(warnings, fmt.Errorf(format, args...)) }
-	text, err := readFile(ctx, vfs.NewNamespace(sys.Root.Tree), "/etc/fstab")
+	fs, err := sys.open(ctx)
+	if err != nil {
+		return nil, nil
+	}
+	text, err := readFile(ctx, fs.Namespace(), "/etc/fstab")
 	switch {
 	case errors.Is(err, syscall.ENOENT):
 		return nil, nil
@@ -36,7 +42,8 @@ func Mounts(ctx context.Context, sys System, sources []Source) (mounts []Mount, 
 		warn("the guest's /etc/fstab has more than %d entries; the rest is left out", maxEntries)
 	}
 	r := newResolver(sys.Root, sources)
-	r.mappings = readMappings(ctx, sys.Root.Tree)
+	r.mappings = readMappings(ctx, fs)
+	r.kind = sys.Kind
 	for _, e := range entries {
 		if e.noFiles() || slices.ContainsFunc(mounts, func(m Mount) bool { return m.Path == e.file }) {
 			continue
@@ -45,6 +52,9 @@ func Mounts(ctx context.Context, sys System, sources []Source) (mounts []Mount, 
 		if why := e.elsewhere(); why != "" {
 			warn("%s of the guest's fstab is not shown: %s", what, why)
 			continue
+		}
+		if e.file == "/" && r.isBSD() {
+			continue // as libguestfs: the name of a slice says little
 		}
 		s, why := r.find(e.spec)
 		switch {
@@ -59,7 +69,7 @@ func Mounts(ctx context.Context, sys System, sources []Source) (mounts []Mount, 
 		case s.Tree == nil:
 			warn("%s of the guest's fstab is not shown: %s: %w", what, s.Name, s.notOpen())
 		default:
-			mounts = append(mounts, Mount{Path: e.file, Source: s, Spec: e.spec})
+			mounts = append(mounts, Mount{Path: e.file, Source: s, Spec: e.spec, Line: e.line})
 		}
 	}
 	slices.SortStableFunc(mounts, func(a, b Mount) int { return strings.Count(a.Path, "/") - strings.Count(b.Path, "/") })
@@ -78,3 +88,11 @@ func (s Source) notOpen() error {
 // printSpec and printType keep a hostile fstab from writing to a terminal.
 func printSpec(s string) string { return strings.Trim(fmt.Sprintf("%.200q", s), `"`) }
 func printType(s string) string { return strings.Trim(fmt.Sprintf("%.40q", s), `"`) }
+
+// maxFile bounds what is read of one file of the guest, in bytes.
+const maxFile = look.MaxText
+
+// readFile reads a regular file of the guest.
+func readFile(ctx context.Context, ns *vfs.Namespace, path string) ([]byte, error) {
+	return look.New(ns).Read(ctx, path, maxFile)
+}

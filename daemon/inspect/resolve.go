@@ -13,6 +13,7 @@ type resolver struct {
 	sources []Source
 	disks   []string // names, in order
 	root    Source
+	kind    string // of the system; its BSDs call their disks otherwise
 
 	mappings []mapping // names that the guest gives itself
 }
@@ -44,12 +45,21 @@ func (r *resolver) findDevice(spec string) (s Source, why string) {
 	if tagged && !strings.HasPrefix(spec, "/") {
 		return r.byTag(key, strings.Trim(value, `"`))
 	}
+	if r.kind == "openbsd" && openBSDUID.MatchString(spec) {
+		// The disk with that label cannot be told; the first is taken, as by libguestfs.
+		spec = "/dev/sd0" + spec[len(spec)-1:]
+	}
 	dev, ok := strings.CutPrefix(spec, "/dev/")
 	if !ok {
 		return Source{}, "is no device"
 	}
 	if dev == "root" {
 		return r.root, ""
+	}
+	if r.kind != "linux" && r.kind != "" {
+		if s, why, ok := r.byForeignName(dev); ok {
+			return s, why
+		}
 	}
 	if kind, value, ok := strings.Cut(strings.TrimPrefix(dev, "disk/by-"), "/"); ok && strings.HasPrefix(dev, "disk/by-") {
 		return r.byLink(kind, value)
@@ -63,6 +73,77 @@ func (r *resolver) findDevice(spec string) (s Source, why string) {
 		return Source{}, "is a volume of LVM, LUKS or RAID, or of another mapping, that is not on the disks" + r.members()
 	}
 	return r.byName(dev)
+}
+
+// Names that the BSDs and the Hurd give to disks, by libguestfs's rules: a
+// letter counts from the fifth partition of Linux on, those that stand for the
+// slice or the disk left out.
+var (
+	freeBSDGPT = regexp.MustCompile(`^(?:ada?|vtbd|da|nda|nvd)([0-9]{1,2})p([0-9]{1,3})$`)
+	freeBSDMBR = regexp.MustCompile(`^(?:ada?|vtbd|da)([0-9]{1,2})s1([a-z])$`)
+	netBSD     = regexp.MustCompile(`^[ls]d([0-9])([a-z])$`)
+	openBSD    = regexp.MustCompile(`^[sw]d([0-9])([a-z])$`)
+	openBSDUID = regexp.MustCompile(`^[0-9a-f]{16}\.[a-z]$`)
+	hurd       = regexp.MustCompile(`^[hsw]d([0-9])s([0-9]{1,3})$`)
+)
+
+func (r *resolver) isBSD() bool {
+	return r.kind == "freebsd" || r.kind == "netbsd" || r.kind == "openbsd"
+}
+
+// byForeignName is the volume that a system other than Linux calls dev; ok says
+// that the name is one of those.
+func (r *resolver) byForeignName(dev string) (s Source, why string, ok bool) {
+	letter := func(re *regexp.Regexp, whole ...byte) (Source, string, bool) {
+		m := re.FindStringSubmatch(dev)
+		if m == nil {
+			return Source{}, "", false
+		}
+		disk, _ := strconv.Atoi(m[1])
+		c := m[2][0]
+		n := int(c-'a') + 5
+		for _, w := range whole {
+			if c == w {
+				return Source{}, "is a whole disk or slice", true
+			}
+			if c > w {
+				n--
+			}
+		}
+		s, why := r.onDisk(disk, strconv.Itoa(n))
+		return s, why, true
+	}
+	number := func(re *regexp.Regexp) (Source, string, bool) {
+		m := re.FindStringSubmatch(dev)
+		if m == nil {
+			return Source{}, "", false
+		}
+		disk, _ := strconv.Atoi(m[1])
+		s, why := r.onDisk(disk, m[2])
+		return s, why, true
+	}
+	switch r.kind {
+	case "freebsd":
+		if label, is := strings.CutPrefix(dev, "gpt/"); is {
+			s, why = r.byTag("PARTLABEL", label)
+			return s, why, true
+		}
+		if label, is := strings.CutPrefix(dev, "ufs/"); is {
+			s, why = r.byTag("LABEL", label)
+			return s, why, true
+		}
+		if s, why, ok = number(freeBSDGPT); ok {
+			return s, why, ok
+		}
+		return letter(freeBSDMBR, 'c')
+	case "netbsd":
+		return letter(netBSD, 'c', 'd')
+	case "openbsd":
+		return letter(openBSD, 'c')
+	case "hurd":
+		return number(hurd)
+	}
+	return Source{}, "", false
 }
 
 // members names the volumes that hold others.

@@ -1,0 +1,47 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	"github.com/guestctl/guestctl/daemon/api"
+	"github.com/guestctl/guestctl/daemon/inspect"
+)
+
+// Inspect says which systems are in the guest, and what they are. It looks into
+// the filesystems that the view left open: all, unless the view shows one
+// system or what the user chose. The error is ctx's, or a bug's.
+func (g *Guest) Inspect(ctx context.Context) (r *api.Inspection, err error) {
+	err = g.guard(func() error {
+		r, err = inspect.Inspect(ctx, g.inspected())
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range g.found {
+		if f.worthWarning() {
+			r.Warnings = append(r.Warnings, "not looked into: "+f.what()+": "+f.err.Error())
+		}
+	}
+	return r, nil
+}
+
+// ownRoots are the systems whose root is that of their filesystem, which a view
+// can show. The deployments of OSTree are not.
+func ownRoots(systems []inspect.System) []inspect.System {
+	return slices.DeleteFunc(slices.Clone(systems), func(s inspect.System) bool { return s.Path != "/" })
+}
+
+// indented is a record as the files in .guest have it.
+func indented[T any](record func(context.Context) (T, error)) func(context.Context) ([]byte, error) {
+	return func(ctx context.Context) ([]byte, error) {
+		r, err := record(ctx)
+		if err != nil {
+			return nil, err
+		}
+		b, err := json.MarshalIndent(r, "", "  ")
+		return append(b, '\n'), err
+	}
+}
