@@ -2,9 +2,23 @@
 // the bottom under every image, and the whole of an image without a format.
 //
 // A File is one open file description, and it keeps QEMU's lock on the image
-// for as long as it is open. Size is taken once, when the file is opened. A
-// file that is cut short while it is open answers io.ErrUnexpectedEOF, never a
-// signal, since nothing here maps the file into memory.
+// for as long as it is open. Size is taken once, when the file is opened, and
+// changes by Grow alone. A file that is cut short while it is open answers
+// io.ErrUnexpectedEOF, never a signal, since nothing here maps the file into
+// memory.
+//
+// # Writing
+//
+// WriteAt and Zero stay inside Size: nothing but Grow makes a file longer and
+// nothing makes it shorter. Before each write the host is asked for the length,
+// since a write to a file that somebody cut short would make it long again,
+// with zeros where the bytes were.
+//
+// Sync is fdatasync. Linux reports a page that could not be written once and
+// then takes it for clean, so a later fdatasync would succeed without the bytes
+// being there: a Sync that failed fails for as long as the File is open.
+// Without such a failure an error of WriteAt or Zero is that call's alone, such
+// as ENOSPC.
 //
 // # Locks
 //
@@ -43,8 +57,8 @@
 // the latter cost processor time. Prefetch is for readers that know more than
 // the host: where in the file the next extent lies.
 //
-// Concurrency: a File is safe for any number of goroutines. Its one lock,
-// File.closing, is a leaf. Prefetch starts goroutines, at most prefetchers at
+// Concurrency: a File is safe for any number of goroutines. Its locks,
+// File.closing and File.growing, are leaves. Prefetch starts goroutines, at most prefetchers at
 // a time, and Close waits for them.
 //
 // This package may change; the stable packages are vfs, formats, filesystems

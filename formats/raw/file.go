@@ -35,13 +35,17 @@ type Options struct {
 type File struct {
 	f        *os.File
 	conn     syscall.RawConn
-	size     int64
+	size     atomic.Int64
 	writable bool
+	regular  bool // a file, not a block device
 
 	sparse atomic.Bool // Locate asks the host for holes
 	runs   [runSlots]atomic.Pointer[hostRun]
 	// changes counts the writes that ended: a run found before one may be wrong.
 	changes atomic.Uint64
+
+	growing sync.Mutex            // one Grow at a time
+	failed  atomic.Pointer[error] // the first Sync that failed, or that found the file cut short
 
 	closing sync.Mutex // guards closed and, against Close, the start of a prefetch
 	closed  bool
@@ -111,7 +115,8 @@ func newFile(f *os.File, opt Options) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := &File{f: f, conn: conn, size: size, writable: opt.Writable, slots: make(chan struct{}, prefetchers)}
+	file := &File{f: f, conn: conn, writable: opt.Writable, regular: st.Mode().IsRegular(), slots: make(chan struct{}, prefetchers)}
+	file.size.Store(size)
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok && st.Mode().IsRegular() && opt.Lock == LockOn {
 		file.sparse.Store(sys.Blocks*512 < size)
 	}
@@ -137,15 +142,15 @@ func (f *File) Name() string { return f.f.Name() }
 // process. It stays the File's.
 func (f *File) Host() *os.File { return f.f }
 
-// Size is the file's size when it was opened.
-func (f *File) Size() int64 { return f.size }
+// Size is the file's size when it was opened, or after the last Grow.
+func (f *File) Size() int64 { return f.size.Load() }
 
 // ReadAt reads by io.ReaderAt's rules.
 func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	n := block.Clamp(off, int64(len(p)), f.size)
+	n := block.Clamp(off, int64(len(p)), f.Size())
 	if n == 0 && len(p) > 0 {
 		return 0, io.EOF
 	}

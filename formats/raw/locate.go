@@ -27,7 +27,7 @@ type hostRun struct {
 
 // Locate answers Zero for a hole of the host file and Data for the rest.
 func (f *File) Locate(_ context.Context, off, n int64) (block.Run, error) {
-	if n = block.Clamp(off, n, f.size); n == 0 {
+	if n = block.Clamp(off, n, f.Size()); n == 0 {
 		return block.Run{}, io.EOF
 	}
 	data := block.Run{Kind: block.Data, Len: n, File: f.f, Off: off}

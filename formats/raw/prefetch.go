@@ -21,7 +21,7 @@ const (
 // Prefetch has the host read n bytes at off into its page cache, in the
 // background.
 func (f *File) Prefetch(off, n int64) {
-	if n = min(block.Clamp(off, n, f.size), prefetchMax); n == 0 {
+	if n = min(block.Clamp(off, n, f.Size()), prefetchMax); n == 0 {
 		return
 	}
 	select {

@@ -14,7 +14,7 @@ type Memory struct {
 	bytes []byte
 }
 
-var _ block.Writer = (*Memory)(nil)
+var _ block.Grower = (*Memory)(nil)
 
 // NewMemory makes a Memory of b, which is the Memory's from here on.
 func NewMemory(b []byte) *Memory { return &Memory{bytes: b} }
@@ -86,3 +86,13 @@ func (m *Memory) Zero(_ context.Context, off, n int64) error {
 
 // Sync has nothing to do.
 func (m *Memory) Sync(context.Context) error { return nil }
+
+// Grow appends zeros.
+func (m *Memory) Grow(_ context.Context, size int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := size - int64(len(m.bytes)); n > 0 {
+		m.bytes = append(m.bytes, make([]byte, n)...)
+	}
+	return nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/guestctl/guestctl/formats/block"
 )
@@ -24,6 +25,7 @@ type Op struct {
 	Bytes []byte // what was written; nil for Zero and for a barrier
 	Zero  int64  // bytes made zero
 	Sync  bool   // a barrier: all before it is durable
+	Grow  int64  // the size that the Writer was given
 }
 
 // NewRecorder records what is done to w.
@@ -60,6 +62,19 @@ func (r *Recorder) Zero(ctx context.Context, off, n int64) error {
 	return err
 }
 
+// Grow makes a Grower longer and records it.
+func (r *Recorder) Grow(ctx context.Context, size int64) error {
+	g, ok := r.Writer.(block.Grower)
+	if !ok {
+		return syscall.ENOSPC
+	}
+	err := g.Grow(ctx, size)
+	if err == nil {
+		r.keep(Op{Grow: size})
+	}
+	return err
+}
+
 // Sync is a barrier. One that failed promises nothing and is not recorded.
 func (r *Recorder) Sync(ctx context.Context) error {
 	err := r.Writer.Sync(ctx)
@@ -74,6 +89,11 @@ func (o Op) Apply(ctx context.Context, w block.Writer) error {
 	switch {
 	case o.Sync:
 		return w.Sync(ctx)
+	case o.Grow > 0:
+		if g, ok := w.(block.Grower); ok {
+			return g.Grow(ctx, o.Grow)
+		}
+		return syscall.ENOSPC
 	case o.Zero > 0:
 		return w.Zero(ctx, o.Off, o.Zero)
 	}
