@@ -27,7 +27,7 @@ type Format struct {
 
 // Options are the choices of opening an image.
 type Options struct {
-	Writable bool
+	Writable bool   // the images are block.Writers, or Open refuses and has written nothing
 	Snapshot string // internal snapshot to read, by name or id; "" is the current state
 	Log      *slog.Logger
 
@@ -38,6 +38,11 @@ type Options struct {
 	// until the image is closed, and bounds how deep a chain may be.
 	Related func(ctx context.Context, name, format string) (block.Device, error)
 
+	// RelatedWriter opens the file that holds the disk's bytes outside the
+	// image, qcow2's external data file, for writing. It is asked only where
+	// Writable, and only for that file: a backing file is never written.
+	RelatedWriter func(ctx context.Context, name string) (block.Writer, error)
+
 	// CacheBytes bounds what this image keeps in memory; 0 is the format's default.
 	CacheBytes int64
 }
@@ -46,8 +51,10 @@ type Options struct {
 type Image interface {
 	block.Device
 	Info() Info
-	// Close frees the image's memory and waits for its goroutines. It does
-	// not close the Device that the image was opened on.
+	// Close frees the image's memory and waits for its goroutines. An image
+	// that is open for writing first makes all that was written durable and
+	// marks the image as closed; where that fails, the image is as a crash
+	// leaves it. It does not close the Device that the image was opened on.
 	Close() error
 }
 

@@ -23,11 +23,16 @@ type header struct {
 	clusterBits   uint
 	size          int64 // of the disk
 	incompatible  uint64
+	autoclear     uint64
 	compression   uint8
 	l1Offset      int64
 	l1Size        int64 // entries
+	refOrder      uint
+	refOffset     int64 // of the refcount table
+	refBytes      int64
 	snapOffset    int64
 	snapCount     int
+	bitmaps       []byte // the bitmaps extension, where the image has one
 	backing       string
 	backingFormat string
 	dataFile      string
@@ -112,16 +117,19 @@ func (h *header) parse(b []byte, file int64) (length int64, err error) {
 		return bad(offClusterBits, "cluster_bits is %d, not %d to %d", bits, minClusterBits, maxClusterBits)
 	}
 	h.clusterBits = uint(bits)
-	length = headerLenV2
+	length, h.refOrder = headerLenV2, refOrderV2
 	if h.version >= 3 {
 		h.incompatible = be64(b, offIncompatible)
 		length = int64(be32(b, offHeaderLength))
 		if length < headerLenV3 || length > h.cluster() {
 			return bad(offHeaderLength, "header_length is %d, not %d to %d", length, headerLenV3, h.cluster())
 		}
-		if order := be32(b, offRefcountOrder); order > maxRefcountOrder {
+		h.autoclear = be64(b, offAutoclear)
+		order := be32(b, offRefcountOrder)
+		if order > maxRefcountOrder {
 			return bad(offRefcountOrder, "refcount_order is %d, more than %d", order, maxRefcountOrder)
 		}
+		h.refOrder = uint(order)
 		if length > offCompressionType && len(b) > offCompressionType {
 			h.compression = b[offCompressionType]
 		}
@@ -145,11 +153,11 @@ func (h *header) parse(b []byte, file int64) (length int64, err error) {
 	if h.l1Offset, err = h.table(b, offL1Offset, "L1 table", h.l1Size*entryLen, file); err != nil {
 		return 0, err
 	}
-	refcounts := int64(be32(b, offRefcountClusters)) << h.clusterBits
-	if refcounts > max(maxRefcountBytes, h.cluster()) {
-		return bad(offRefcountClusters, "the refcount table has %d bytes, more than %d", refcounts, maxRefcountBytes)
+	h.refBytes = int64(be32(b, offRefcountClusters)) << h.clusterBits
+	if h.refBytes > max(maxRefcountBytes, h.cluster()) {
+		return bad(offRefcountClusters, "the refcount table has %d bytes, more than %d", h.refBytes, maxRefcountBytes)
 	}
-	if _, err = h.table(b, offRefcountOffset, "refcount table", refcounts, file); err != nil {
+	if h.refOffset, err = h.table(b, offRefcountOffset, "refcount table", h.refBytes, file); err != nil {
 		return 0, err
 	}
 	count := be32(b, offSnapshotCount)
@@ -227,6 +235,8 @@ func (h *header) parseRest(first []byte, length int64) error {
 			h.dataFile = string(data)
 		case extFeatureNames:
 			names = data
+		case extBitmaps:
+			h.bitmaps = data
 		}
 		return nil
 	})

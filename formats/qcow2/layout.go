@@ -31,6 +31,7 @@ const (
 	minClusterBitsExtL2  = 14
 	maxBackingSize       = 1023
 	maxRefcountOrder     = 6
+	refOrderV2           = 4 // 16 bits
 	cryptAES             = 1
 	cryptLUKS            = 2
 	compressionZlib      = 0
@@ -46,6 +47,7 @@ const (
 	extFeatureNames      = 0x6803f857
 	extEncryption        = 0x0537be77
 	extDataFile          = 0x44415441
+	extBitmaps           = 0x23852875
 	featureNameLen       = 48 // bytes of one entry of the feature name table
 	featureIncompatible  = 0  // its type
 	maxDataFileName      = 1023
@@ -62,6 +64,38 @@ const (
 	incompatKnown       = incompatDirty | incompatCorrupt | incompatDataFile | incompatCompression | incompatExtendedL2
 )
 
+// autoclear_features.
+const (
+	autoclearBitmaps = 1 << 0
+	autoclearRawData = 1 << 1
+)
+
+// Refcount table entries, section "Host cluster management". In a refcount
+// block narrow counts stand from the least significant bit of a byte upwards.
+const (
+	refcountReserved = 0x0000_0000_0000_01ff
+	refcountOffset   = ^uint64(refcountReserved)
+)
+
+// The bitmaps extension and a bitmap directory entry, section "Bitmaps".
+const (
+	bitmapsCount      = 0
+	bitmapsDirSize    = 8
+	bitmapsDirOffset  = 16
+	bitmapsLen        = 24
+	bitmapTableOffset = 0
+	bitmapTableSize   = 8
+	bitmapFlags       = 12
+	bitmapNameLen     = 18
+	bitmapExtraLen    = 20
+	bitmapHeaderLen   = 24
+	bitmapInUse       = 1 << 0
+	bitmapAuto        = 1 << 1
+	maxBitmaps        = 65535    // QEMU's limit
+	maxBitmapDirBytes = 64 << 20 // QEMU's limit
+	maxBitmapTable    = 8 << 20  // entries; QEMU has no image with more
+)
+
 // L1 and L2 entries, section "Cluster mapping".
 const (
 	entryLen         = 8
@@ -70,6 +104,7 @@ const (
 
 	entryOffset = 0x00ff_ffff_ffff_fe00 // bits 9-55: host offset
 
+	l1Copied   = 1 << 63
 	l1Reserved = 0x7f00_0000_0000_01ff
 
 	l2Copied          = 1 << 63

@@ -58,6 +58,8 @@ type disk struct {
 	codec    *codec.Codec
 	buffers  sync.Pool // of *[]byte: compressed bytes on their way to the codec
 
+	w *writing // nil where the image is not open for writing
+
 	streams streams
 	ahead   *ahead
 	window  int64 // of read-ahead, in bytes of the disk
@@ -69,9 +71,6 @@ var (
 )
 
 func open(ctx context.Context, src block.Device, opt image.Options) ([]image.Image, error) {
-	if opt.Writable {
-		return nil, &ondisk.UnsupportedError{What: what, Detail: "writing", Remedy: "open it read-only"}
-	}
 	h, err := readHeader(ctx, src)
 	if err != nil {
 		return nil, err
@@ -91,42 +90,57 @@ func open(ctx context.Context, src block.Device, opt image.Options) ([]image.Ima
 	}
 	d := &disk{h: h, src: src, data: src, log: opt.Log}
 	d.describe(snapshots)
-	if err := d.openRelated(ctx, opt.Related); err != nil {
+	if err := d.openRelated(ctx, opt); err != nil {
 		return nil, err
 	}
 	if d.l1, err = readL1(ctx, src, h); err != nil {
 		return nil, err
 	}
 	d.makeCaches(opt.CacheBytes)
+	if opt.Writable {
+		if err := d.openWriting(ctx, opt, snapshots); err != nil {
+			return nil, err
+		}
+	}
 	d.ahead = newAhead(d.fetch)
+	if opt.Writable {
+		return []image.Image{writable{d}}, nil
+	}
 	return []image.Image{d}, nil
 }
 
-// openRelated opens the external data file and the backing file.
-func (d *disk) openRelated(ctx context.Context, related func(ctx context.Context, name, format string) (block.Device, error)) (err error) {
-	get := func(role, name, format string) (block.Device, error) {
-		if related == nil {
-			return nil, fmt.Errorf("the %s %q that the image names may not be opened: %w", role, name, fs.ErrPermission)
-		}
-		dev, err := related(ctx, name, format)
-		if err != nil {
-			return nil, fmt.Errorf("%s %q: %w", role, name, err)
-		}
-		return dev, nil
-	}
+// openRelated opens the external data file, for writing where the image is, and
+// the backing file.
+func (d *disk) openRelated(ctx context.Context, opt image.Options) (err error) {
 	if d.h.incompatible&incompatDataFile != 0 {
 		if d.h.dataFile == "" {
 			return ondisk.Unsupported(what, "an external data file without a name in the header")
 		}
-		if d.data, err = get("external data file", d.h.dataFile, "raw"); err != nil {
+		if opt.Writable && opt.RelatedWriter != nil {
+			if d.data, err = opt.RelatedWriter(ctx, d.h.dataFile); err != nil {
+				return fmt.Errorf("external data file %q: %w", d.h.dataFile, err)
+			}
+		} else if d.data, err = related(ctx, opt, "external data file", d.h.dataFile, "raw"); err != nil {
 			return err
 		}
 		d.external = true
 	}
 	if d.h.backing != "" {
-		d.backing, err = get("backing file", d.h.backing, d.h.backingFormat)
+		d.backing, err = related(ctx, opt, "backing file", d.h.backing, d.h.backingFormat)
 	}
 	return err
+}
+
+// related opens a file that the image names, for reading.
+func related(ctx context.Context, opt image.Options, role, name, format string) (block.Device, error) {
+	if opt.Related == nil {
+		return nil, fmt.Errorf("the %s %q that the image names may not be opened: %w", role, name, fs.ErrPermission)
+	}
+	dev, err := opt.Related(ctx, name, format)
+	if err != nil {
+		return nil, fmt.Errorf("%s %q: %w", role, name, err)
+	}
+	return dev, nil
 }
 
 // makeCaches divides limit, or the default for 0.

@@ -18,6 +18,7 @@ const snapshotName = "qcow2 snapshot table entry"
 type snapshot struct {
 	image.Snapshot
 	at       int64 // of the entry in the file
+	end      int64 // of the entry
 	l1Offset uint64
 	l1Size   uint32
 }
@@ -34,6 +35,7 @@ func readSnapshots(ctx context.Context, src block.Device, h *header) ([]snapshot
 		if err != nil {
 			return nil, err
 		}
+		s.end = next
 		all, at = append(all, s), next
 	}
 	return all, nil

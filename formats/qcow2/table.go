@@ -32,6 +32,7 @@ type extent struct {
 	kind  kind
 	len   int64
 	host  int64  // plain: offset in the data file
+	owned bool   // plain, of an image open for writing: nothing else refers to it
 	entry uint64 // compressed: the L2 entry
 }
 
@@ -53,8 +54,12 @@ func readL1(ctx context.Context, src block.Device, h *header) ([]uint64, error) 
 // 0 where there is none.
 func (d *disk) l2Table(off int64) (int64, error) {
 	i := off >> d.h.l2Bits()
-	e := d.l1[i]
-	at := d.h.l1Offset + i*entryLen
+	return d.l2Host(d.l1[i], d.h.l1Offset+i*entryLen)
+}
+
+// l2Host is the host offset of the L2 table of the L1 entry e, which stands at
+// the host offset at; 0 where it has none.
+func (d *disk) l2Host(e uint64, at int64) (int64, error) {
 	host := int64(e & entryOffset)
 	switch {
 	case e&l1Reserved != 0:
@@ -81,36 +86,62 @@ func (d *disk) slice(ctx context.Context, at, n int64) ([]byte, error) {
 	})
 }
 
+// place is where the L2 entry of a guest offset stands: in the slice at a host
+// offset, and at which byte of it.
+type place struct{ slice, in int64 }
+
+// sliceLen is the number of bytes of an L2 slice.
+func (d *disk) sliceLen() int64 { return min(d.h.cluster(), l2Slice) }
+
+// entryPlace is the place of the entry of off in the L2 table at table.
+func (d *disk) entryPlace(table, off int64) place {
+	covered := int64(1) << d.h.l2Bits()
+	at := off & (covered - 1) >> d.h.clusterBits * d.h.l2EntryLen()
+	return place{slice: table + at&^(d.sliceLen()-1), in: at & (d.sliceLen() - 1)}
+}
+
 // extentAt is the extent at off, at most n bytes long. It is 0 <= off < size
 // and n > 0. It asks for one L2 slice at most, so that the next extent may
 // continue this one.
 func (d *disk) extentAt(ctx context.Context, off, n int64) (extent, error) {
 	n = min(n, d.h.size-off)
+	if d.w != nil {
+		return d.w.extentAt(ctx, off, n)
+	}
 	table, err := d.l2Table(off)
 	if err != nil {
 		return extent{}, err
 	}
-	covered := int64(1) << d.h.l2Bits()
 	if table == 0 {
-		return extent{kind: unallocated, len: min(n, covered-off&(covered-1))}, nil
+		return d.noTable(off, n), nil
 	}
-	index := off & (covered - 1) >> d.h.clusterBits
-	per := d.h.l2EntryLen()
-	size := min(d.h.cluster(), l2Slice)
-	start := index * per &^ (size - 1) // of the slice in the table
-	b, err := d.slice(ctx, table+start, size)
+	at := d.entryPlace(table, off)
+	b, err := d.slice(ctx, at.slice, d.sliceLen())
 	if err != nil {
 		return extent{}, err
 	}
+	return d.scan(b, at, off, n)
+}
+
+// noTable is the extent at off where no L2 table covers it.
+func (d *disk) noTable(off, n int64) extent {
+	covered := int64(1) << d.h.l2Bits()
+	return extent{kind: unallocated, len: min(n, covered-off&(covered-1))}
+}
+
+// scan is the extent at off by the entries of the slice b from at on.
+func (d *disk) scan(b []byte, at place, off, n int64) (extent, error) {
+	per := d.h.l2EntryLen()
 	var all extent
-	for at := index*per - start; at < size && all.len < n; at += per {
+	for in := at.in; in < int64(len(b)) && all.len < n; in += per {
 		pos := off + all.len
 		var e extent
-		where := table + start + at
+		var err error
+		where := at.slice + in
 		if d.h.extended() {
-			e, err = d.decodeExtended(be64(b, int(at)), be64(b, int(at)+entryLen), where, pos)
+			e, err = d.decodeExtended(be64(b, int(in)), be64(b, int(in)+entryLen), where, pos)
 		} else {
-			e, err = d.decode(be64(b, int(at)), where, pos)
+			e, err = d.decode(be64(b, int(in)), where, pos)
 		}
 		if err != nil && all.len > 0 {
 			break // it is the next one's
@@ -133,7 +164,7 @@ func (d *disk) extentAt(ctx context.Context, off, n int64) (extent, error) {
 
 // join puts next behind e, if both have one answer.
 func (e *extent) join(next extent) bool {
-	if e.kind != next.kind || e.kind == compressed || e.kind == plain && e.host+e.len != next.host {
+	if e.kind != next.kind || e.kind == compressed || e.kind == plain && (e.host+e.len != next.host || e.owned != next.owned) {
 		return false
 	}
 	e.len += next.len
@@ -161,7 +192,7 @@ func (d *disk) decode(e uint64, at, pos int64) (extent, error) {
 	}
 	host, ok, err := d.hostCluster(e, at, pos)
 	if ok {
-		ext.kind, ext.host = plain, host+in
+		ext.kind, ext.host, ext.owned = plain, host+in, d.w != nil && e&l2Copied != 0
 	}
 	return ext, err
 }
@@ -203,7 +234,7 @@ func (d *disk) decodeExtended(e, bitmap uint64, at, pos int64) (extent, error) {
 		ext.len += size
 	}
 	if ext.kind == plain {
-		ext.host = host + in
+		ext.host, ext.owned = host+in, d.w != nil && e&l2Copied != 0
 	}
 	return ext, nil
 }
