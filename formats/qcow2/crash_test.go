@@ -1,0 +1,513 @@
+package qcow2_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/guestctl/guestctl/formats"
+	"github.com/guestctl/guestctl/formats/block"
+	"github.com/guestctl/guestctl/formats/block/blocktest"
+	"github.com/guestctl/guestctl/formats/formattest"
+	"github.com/guestctl/guestctl/formats/ondisk"
+	"github.com/guestctl/guestctl/formats/qcow2"
+)
+
+const (
+	hostileTime = 10 * time.Second
+	errTooBig   = syscall.EFBIG
+)
+
+// history is what was done to a disk, and what the host saw of it.
+type history struct {
+	image  []byte // before
+	first  []byte // what the disk held then
+	steps  []step
+	ops    []blocktest.Op
+	before []byte // the snapshot
+	base   []byte // the backing file
+}
+
+// step is a change of the disk or a Sync; from and to are the host's ops
+// before it and after it.
+type step struct {
+	from, to int
+	off      int
+	b        []byte // nil: Sync
+}
+
+func (h *history) open(src block.Device, opt formats.Options) (formats.Image, error) {
+	opt.Related = func(context.Context, string, string) (block.Device, error) {
+		return blocktest.NewMemory(h.base), nil
+	}
+	images, err := qcow2.Format().Open(context.Background(), src, opt)
+	if err != nil {
+		return nil, err
+	}
+	return images[0], nil
+}
+
+// record writes to the image of a case in memory, and closes it.
+func record(t *testing.T, c writeCase, size, steps int, seed uint64) *history {
+	t.Helper()
+	ctx := context.Background()
+	dir := t.TempDir()
+	path, m := c.make(t, dir, size, seed)
+	h := &history{first: slices.Clone(m.disk)}
+	var err error
+	if h.image, err = os.ReadFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if c.base != "" {
+		h.base, _ = os.ReadFile(filepath.Join(dir, "base.raw"))
+	}
+	if c.snapshot {
+		h.before = formattest.Convert(t, path, "qcow2", "-l", "before")
+	}
+	rec := blocktest.NewRecorder(blocktest.NewMemory(slices.Clone(h.image)))
+	img, err := h.open(rec, formats.Options{Writable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := img.(block.Writer)
+	r := rand.New(rand.NewPCG(seed, 77))
+	for range steps {
+		s := step{from: len(rec.Ops())}
+		s.off = r.IntN(size)
+		n := min(1+r.IntN(2*c.cluster), size-s.off)
+		if r.IntN(2) == 0 {
+			s.off &^= c.cluster - 1
+			n = min(c.cluster*(1+r.IntN(3)), size-s.off)
+		}
+		switch k := r.IntN(8); k {
+		case 0, 1:
+			err = w.Sync(ctx)
+		case 2, 3:
+			s.b = make([]byte, n)
+			err = w.Zero(ctx, int64(s.off), int64(n))
+		default:
+			s.b = make([]byte, n)
+			for i := range s.b {
+				s.b[i] = byte(r.Uint32())
+			}
+			_, err = w.WriteAt(ctx, s.b, int64(s.off))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.to = len(rec.Ops())
+		h.steps = append(h.steps, s)
+	}
+	s := step{from: len(rec.Ops())}
+	if err := img.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.ops = rec.Ops()
+	s.to = len(h.ops)
+	h.steps = append(h.steps, s)
+	return h
+}
+
+// redo does an op again; a write makes the file as long as it needs.
+func redo(t *testing.T, op blocktest.Op, m *blocktest.Memory) {
+	t.Helper()
+	ctx := context.Background()
+	if op.Sync {
+		return
+	}
+	if err := m.Grow(ctx, op.Off+max(op.Zero, int64(len(op.Bytes)))); err != nil {
+		t.Fatal(err)
+	}
+	if err := op.Apply(ctx, m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// torn is a write of which only some sectors arrived.
+func torn(r *rand.Rand, op blocktest.Op) []blocktest.Op {
+	var all []blocktest.Op
+	for at := 0; at < len(op.Bytes); {
+		n := min(512-int(op.Off+int64(at))%512, len(op.Bytes)-at)
+		if r.IntN(2) == 0 {
+			all = append(all, blocktest.Op{Off: op.Off + int64(at), Bytes: op.Bytes[at : at+n]})
+		}
+		at += n
+	}
+	return all
+}
+
+// lost is the image after ops up to k, of which those after the last barrier
+// arrived in part.
+func (h *history) lost(t *testing.T, r *rand.Rand, k, mode int) *blocktest.Memory {
+	m := blocktest.NewMemory(slices.Clone(h.image))
+	barrier := 0
+	for i := range k {
+		if h.ops[i].Sync {
+			barrier = i + 1
+		}
+	}
+	drop := -1
+	if k > barrier {
+		drop = barrier + r.IntN(k-barrier)
+	}
+	for i, op := range h.ops[:k] {
+		switch {
+		case i < barrier || mode == 0:
+		case mode == 1 && i == drop:
+			continue
+		case mode == 2 && r.IntN(2) == 0:
+			continue
+		case mode == 3 && i == drop && op.Bytes != nil:
+			for _, part := range torn(r, op) {
+				redo(t, part, m)
+			}
+			continue
+		}
+		redo(t, op, m)
+	}
+	return m
+}
+
+// verify demands that disk holds what was durable after k ops, and at places
+// that were written since then what was there or what was written.
+func (h *history) verify(t *testing.T, what string, k int, disk []byte) {
+	t.Helper()
+	want := slices.Clone(h.first)
+	last := 0 // the first step after the last Sync that returned
+	for i, s := range h.steps {
+		if s.b == nil && s.to <= k {
+			last = i + 1
+		}
+	}
+	for _, s := range h.steps[:last] {
+		copy(want[s.off:], s.b)
+	}
+	for i := range want {
+		ok := disk[i] == want[i]
+		for _, s := range h.steps[last:] {
+			if ok || s.from >= k {
+				break
+			}
+			ok = i >= s.off && i < s.off+len(s.b) && s.b[i-s.off] == disk[i]
+		}
+		if !ok {
+			t.Fatalf("%s: after %d of %d ops byte %d is %#x, want %#x", what, k, len(h.ops), i, disk[i], want[i])
+		}
+	}
+}
+
+func whole(t *testing.T, dev block.Device) []byte {
+	t.Helper()
+	b := make([]byte, dev.Size())
+	if err := block.ReadFull(context.Background(), dev, b, 0); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// dirty says whether the image says that its counts may be wrong.
+func dirty(b []byte) bool {
+	return binary.BigEndian.Uint32(b[4:]) >= 3 && b[79]&1 != 0
+}
+
+// examine reads an image as it is, and after it was opened for writing.
+func (h *history) examine(t *testing.T, k int, m *blocktest.Memory) {
+	t.Helper()
+	img, err := h.open(m, formats.Options{})
+	if err != nil {
+		t.Fatalf("after %d ops: %v", k, err)
+	}
+	h.verify(t, "as it is", k, whole(t, img))
+	img.Close()
+	if h.before != nil {
+		img, err := h.open(m, formats.Options{Snapshot: "before"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		differs(t, fmt.Sprintf("the snapshot after %d ops", k), whole(t, img), h.before)
+		img.Close()
+	}
+	if img, err = h.open(m, formats.Options{Writable: true}); err != nil {
+		t.Fatalf("opening for writing after %d ops: %v", k, err)
+	}
+	h.verify(t, "opened for writing", k, whole(t, img))
+	if err := img.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if dirty(m.Bytes()) {
+		t.Fatalf("after %d ops and a repair the image is dirty", k)
+	}
+}
+
+// qemu examines an image with QEMU: that it has no damage but counts where it
+// says so, and what it reads.
+func (h *history) qemu(t *testing.T, dir string, k int, b []byte) {
+	t.Helper()
+	path := writeRaw(t, dir, "disk.qcow2", b)
+	if h.base != nil {
+		writeRaw(t, dir, "base.raw", h.base)
+	}
+	v3 := binary.BigEndian.Uint32(b[4:]) >= 3
+	if dirty(b) {
+		// Opening for writing repairs.
+		qemuIO(t, path, "read 0 512")
+	}
+	out, err := exec.Command(formattest.Tool(t, "qemu-img"), "check", "-f", "qcow2", path).CombinedOutput()
+	exit := (*exec.ExitError)(nil)
+	leaks := errors.As(err, &exit) && exit.ExitCode() == 3
+	if err != nil && (v3 || !leaks) {
+		t.Fatalf("after %d of %d ops: %s", k, len(h.ops), out)
+	}
+	h.verify(t, "read by QEMU", k, formattest.Convert(t, path, "qcow2"))
+}
+
+func TestCrash(t *testing.T) {
+	for i, c := range []writeCase{
+		{options: "compat=1.1,cluster_size=512", cluster: 512, base: "raw", baseSize: 100 << 10, snapshot: true},
+		{options: "compat=1.1,cluster_size=4096", cluster: 4096, packed: true, snapshot: true},
+		{options: "compat=0.10,cluster_size=512", cluster: 512, base: "raw", baseSize: 100 << 10, snapshot: true},
+		{options: "compat=0.10,cluster_size=4096", cluster: 4096, packed: true},
+		{options: "extended_l2=on,cluster_size=16384", cluster: 16384, base: "raw", baseSize: 100 << 10, snapshot: true},
+	} {
+		t.Run(c.options, func(t *testing.T) {
+			t.Parallel()
+			h := record(t, c, 256<<10, 50, uint64(40+i))
+			r := rand.New(rand.NewPCG(uint64(i), 12))
+			dir := t.TempDir()
+			states := 0
+			for k := range len(h.ops) + 1 {
+				for mode := range 4 {
+					m := h.lost(t, r, k, mode)
+					// QEMU takes a hundred times as long as the rest.
+					if r.IntN(len(h.ops)/6) == 0 || k == len(h.ops) && mode == 0 {
+						h.qemu(t, dir, k, m.Bytes())
+					}
+					h.examine(t, k, m)
+					if r.IntN(len(h.ops)/2) == 0 {
+						h.qemu(t, dir, k, m.Bytes()) // as we repaired it
+					}
+					states++
+				}
+			}
+			t.Logf("%d states of %d ops", states, len(h.ops))
+		})
+	}
+}
+
+// TestCrashInRepair crashes the repair of a crashed image, at every write.
+func TestCrashInRepair(t *testing.T) {
+	c := writeCase{options: "compat=1.1,cluster_size=512", cluster: 512, base: "raw", baseSize: 100 << 10, snapshot: true}
+	h := record(t, c, 128<<10, 30, 5)
+	r := rand.New(rand.NewPCG(5, 5))
+	k := 0
+	for i, op := range h.ops {
+		if op.Sync {
+			k = i // somewhere before the end
+		}
+		if i > len(h.ops)*3/4 {
+			break
+		}
+	}
+	rec := blocktest.NewRecorder(h.lost(t, r, k, 0))
+	crashed := rec.Writer.(*blocktest.Memory).Bytes()
+	if !dirty(crashed) {
+		t.Fatal("the crashed image is not dirty")
+	}
+	img, err := h.open(rec, formats.Options{Writable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(rec.Ops()); n > 0 {
+		t.Fatalf("opening did %d ops", n)
+	}
+	if err := img.Close(); err != nil {
+		t.Fatal(err)
+	}
+	repair := &history{image: crashed, first: h.first, steps: h.steps, ops: rec.Ops(), base: h.base}
+	for n := range len(repair.ops) + 1 {
+		for mode := range 4 {
+			m := repair.lost(t, r, n, mode)
+			again, err := h.open(m, formats.Options{Writable: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.verify(t, "repaired twice", k, whole(t, again))
+			if err := again.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if n%5 == 0 && mode == 3 {
+				h.qemu(t, t.TempDir(), k, m.Bytes())
+			}
+		}
+	}
+}
+
+// TestEveryFailure fails each change of the host once, for a moment or for
+// good: errors come out, and what was durable stays so.
+func TestEveryFailure(t *testing.T) {
+	ctx := context.Background()
+	for i, c := range []writeCase{
+		{options: "compat=1.1,cluster_size=512", cluster: 512, base: "raw", baseSize: 60 << 10, snapshot: true},
+		{options: "compat=0.10,cluster_size=4096", cluster: 4096, packed: true, snapshot: true},
+		{options: "extended_l2=on,cluster_size=16384", cluster: 16384, base: "raw", baseSize: 60 << 10},
+	} {
+		t.Run(c.options, func(t *testing.T) {
+			t.Parallel()
+			h := record(t, c, 128<<10, 30, uint64(60+i))
+			dir := t.TempDir()
+			for nth := 1; nth <= len(h.ops); nth++ {
+				for _, sticky := range []bool{false, true} {
+					m := blocktest.NewMemory(slices.Clone(h.image))
+					f := blocktest.NewFaultyWriter(m)
+					f.FailChange(int64(nth), sticky, nil)
+					img, err := h.open(f, formats.Options{Writable: true})
+					if err != nil {
+						t.Fatal(err)
+					}
+					w := img.(block.Writer)
+					durable, want := slices.Clone(h.first), slices.Clone(h.first)
+					touched := make([]bool, len(want))
+					failed, syncFailed := false, false
+					for _, s := range h.steps[:len(h.steps)-1] {
+						if s.b == nil {
+							if err = w.Sync(ctx); err == nil {
+								copy(durable, want)
+								clear(touched)
+								if syncFailed && sticky {
+									t.Fatalf("change %d: Sync succeeds after one that failed", nth)
+								}
+							} else {
+								syncFailed = true
+							}
+						} else {
+							_, err = w.WriteAt(ctx, s.b, int64(s.off))
+							for i := range s.b {
+								touched[s.off+i] = true
+							}
+							if err == nil {
+								copy(want[s.off:], s.b)
+							} else {
+								got := whole(t, w)
+								copy(want[s.off:], got[s.off:s.off+len(s.b)])
+							}
+						}
+						failed = failed || err != nil
+						differs(t, fmt.Sprintf("after change %d failed", nth), whole(t, w), want)
+					}
+					if err := img.Close(); err == nil {
+						copy(durable, want)
+						clear(touched)
+						if sticky && failed {
+							t.Fatalf("change %d: Close succeeds", nth)
+						}
+					} else {
+						failed = true
+					}
+					b := m.Bytes()
+					again, err := h.open(m, formats.Options{Writable: true})
+					if err != nil {
+						t.Fatalf("change %d: %v", nth, err)
+					}
+					got := whole(t, again)
+					for i := range got {
+						if !touched[i] && got[i] != durable[i] {
+							t.Fatalf("change %d failed: byte %d is %#x and was durable as %#x", nth, i, got[i], durable[i])
+						}
+					}
+					if err := again.Close(); err != nil {
+						t.Fatal(err)
+					}
+					if nth%40 == 1 {
+						path := writeRaw(t, dir, "disk.qcow2", b)
+						writeRaw(t, dir, "base.raw", h.base)
+						if dirty(b) {
+							qemuIO(t, path, "read 0 512")
+						}
+						out, err := exec.Command("qemu-img", "check", "-f", "qcow2", path).CombinedOutput()
+						if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() != 3 {
+							t.Fatalf("change %d: %s", nth, out)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestRefusedImagesAreNotWritten opens damaged images for writing.
+func TestRefusedImagesAreNotWritten(t *testing.T) {
+	good := image(t, "compat=1.1,cluster_size=4096")
+	r := rand.New(rand.NewPCG(3, 3))
+	refused := 0
+	for round := range 400 {
+		bad := slices.Clone(good)
+		if round%2 == 0 {
+			bad[79] |= 1 // dirty: all tables are looked at
+		}
+		for range 1 + r.IntN(4) {
+			at := r.IntN(len(bad))
+			if r.IntN(2) == 0 {
+				at = r.IntN(120)
+			}
+			bad[at] = byte(r.Uint32())
+		}
+		refused += writeHostile(t, bad)
+	}
+	if refused < 20 {
+		t.Errorf("only %d images were refused", refused)
+	}
+}
+
+// writeHostile opens whatever b is for writing and, where it opens, writes: 1
+// where it was refused.
+func writeHostile(t testing.TB, b []byte) int {
+	ctx, cancel := context.WithTimeout(context.Background(), hostileTime)
+	defer cancel()
+	rec := blocktest.NewRecorder(blocktest.NewMemory(slices.Clone(b)))
+	images, err := qcow2.Format().Open(ctx, rec, formats.Options{Writable: true, CacheBytes: 1 << 20,
+		Related: func(context.Context, string, string) (block.Device, error) {
+			return blocktest.NewMemory(make([]byte, 100_000)), nil
+		}})
+	if n := len(rec.Ops()); n > 0 {
+		t.Fatalf("opening wrote %d times, error %v", n, err)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("opening took more than %v", hostileTime)
+	}
+	if err != nil {
+		return 1
+	}
+	w := images[0].(block.Writer)
+	buf := make([]byte, 5000)
+	for i := range int64(4) {
+		off := w.Size() / 4 * i
+		n := block.Clamp(off, int64(len(buf)), w.Size())
+		_, err := w.WriteAt(ctx, buf[:n], off)
+		if err == nil {
+			err = w.Zero(ctx, off, n)
+		}
+		if err == nil {
+			err = w.Sync(ctx)
+		}
+		if err != nil && !errors.As(err, new(*ondisk.CorruptError)) && !errors.As(err, new(*ondisk.UnsupportedError)) && !expected(err) {
+			t.Fatalf("%T: %v", err, err)
+		}
+	}
+	_ = images[0].Close()
+	return 0
+}
+
+// expected says whether err is one that invented sizes lead to.
+func expected(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrInvalid) || errors.Is(err, errTooBig)
+}
