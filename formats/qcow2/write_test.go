@@ -39,6 +39,7 @@ type session struct {
 	formats.Image
 	block.Writer
 	files []raw.Writer
+	chain *formattest.Chain
 }
 
 func (s *session) Size() int64 { return s.Writer.Size() }
@@ -58,15 +59,15 @@ func openWrite(t testing.TB, path string) *session {
 		s.files = append(s.files, w)
 		return w
 	}
-	s.Image = openOn(t, file(path), filepath.Dir(path), func(name string) block.Writer { return file(filepath.Join(filepath.Dir(path), name)) })
+	s.chain = formattest.NewChain(t)
+	s.Image = openOn(t, s.chain, file(path), filepath.Dir(path), func(name string) block.Writer { return file(filepath.Join(filepath.Dir(path), name)) })
 	s.Writer = s.Image.(block.Writer)
 	return s
 }
 
 // openOn opens the image in src for writing.
-func openOn(t testing.TB, src block.Device, dir string, data func(name string) block.Writer) formats.Image {
+func openOn(t testing.TB, chain *formattest.Chain, src block.Device, dir string, data func(name string) block.Writer) formats.Image {
 	t.Helper()
-	chain := formattest.NewChain(t)
 	images, err := qcow2.Format().Open(context.Background(), src, formats.Options{Writable: true,
 		Related: func(ctx context.Context, name, format string) (block.Device, error) {
 			return chain.Open(ctx, filepath.Join(dir, filepath.Base(name)), format, formats.Options{})
@@ -86,6 +87,9 @@ func (s *session) close() {
 	}
 	for _, f := range s.files {
 		f.Close()
+	}
+	if err := s.chain.Close(); err != nil {
+		s.t.Fatal(err)
 	}
 }
 
