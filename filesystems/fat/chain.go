@@ -25,6 +25,11 @@ type geometry struct {
 // has says whether c is the number of a data cluster.
 func (g *geometry) has(c uint32) bool { return c >= 2 && c-2 < g.clusters }
 
+// dirClusters is how many clusters a directory may have.
+func (g *geometry) dirClusters() uint32 {
+	return uint32(min(int64(g.clusters), dirMax/g.cluster))
+}
+
 // offset is the place of data cluster c.
 func (g *geometry) offset(c uint32) int64 { return g.heapOff + int64(c-2)*g.cluster }
 
@@ -100,8 +105,8 @@ func (t *fatTable) next(ctx context.Context, view *fatView, c uint32) (following
 	return v, false, nil
 }
 
-// maxMarks bounds what is remembered of one chain.
-const maxMarks = 4096
+// maxStretches bounds what is remembered of one chain.
+const maxStretches = 4096
 
 // A chain is the clusters of one file or directory.
 type chain struct {
@@ -110,28 +115,39 @@ type chain struct {
 	// contiguous: exFAT's NoFatChain. The FAT says nothing.
 	contiguous bool
 	// clusters is how many there are at most: what the size needs; for a FAT
-	// directory, whose size is not recorded, all of the volume's.
+	// directory, whose size is not recorded, what dirMax allows.
 	clusters uint32
 
 	mu     sync.Mutex // guards all below, also while the FAT is read
-	marks  []mark     // run starts in ascending order, thinned where there are many
-	every  uint32     // of how many run starts one is kept; a power of two
-	runs   uint32     // run starts seen
-	front  mark       // the furthest cluster known
+	known  []stretch  // in ascending order, thinned where there are many
+	every  uint32     // of how many runs one is kept; a power of two
+	runs   uint32     // runs seen
+	front  place      // the furthest cluster known
 	count  uint32     // clusters in all, once ended
 	ended  bool
 	broken error // the frontier met damage: nothing follows it
-	// Brent's cycle detection over the frontier.
+	// Brent's cycle detection over the frontier, for what known has forgotten.
 	turtle uint32
 	power  uint32
 	lambda uint32
 }
 
-type mark struct{ index, cluster uint32 }
+// A place is a cluster and its index in the chain.
+type place struct{ index, cluster uint32 }
+
+// A stretch is n clusters in a row.
+type stretch struct {
+	place
+	n uint32
+}
+
+// at is the place i clusters into the stretch.
+func (s stretch) at(i uint32) place { return place{s.index + i, s.cluster + i} }
 
 func newChain(t *fatTable, first uint32, contiguous bool, clusters uint32) *chain {
+	start := place{0, first}
 	return &chain{fat: t, first: first, contiguous: contiguous, clusters: clusters,
-		marks: []mark{{0, first}}, every: 1, runs: 1, front: mark{0, first}, turtle: first, power: 1}
+		known: []stretch{{start, 1}}, every: 1, runs: 1, front: start, turtle: first, power: 1}
 }
 
 // run answers the cluster at index, and how many clusters from there on lie in
@@ -147,19 +163,22 @@ func (c *chain) run(ctx context.Context, index, max uint32) (cluster, n uint32, 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var view fatView
-	at := c.front
+	at, row := c.front, uint32(1)
 	if index < at.index {
-		i := sort.Search(len(c.marks), func(i int) bool { return c.marks[i].index > index })
-		at = c.marks[i-1]
+		i := sort.Search(len(c.known), func(i int) bool { return c.known[i].index > index })
+		s := c.known[i-1]
+		skip := min(index-s.index, s.n-1)
+		at, row = s.at(skip), s.n-skip
 	}
 	for at.index < index {
 		ok, err := c.step(ctx, &view, &at)
 		if err != nil || !ok {
 			return 0, 0, err
 		}
+		row = 1
 	}
-	cluster, n = at.cluster, 1
-	for n < max {
+	cluster, n = at.cluster, min(row, max)
+	for at = (stretch{at, row}).at(n - 1); n < max; n++ {
 		before := at.cluster
 		ok, err := c.step(ctx, &view, &at)
 		if err != nil {
@@ -169,13 +188,12 @@ func (c *chain) run(ctx context.Context, index, max uint32) (cluster, n uint32, 
 		if !ok || at.cluster != before+1 {
 			break
 		}
-		n++
 	}
 	return cluster, n, nil
 }
 
 // step moves at to the next cluster; false at the end of the chain. c.mu is held.
-func (c *chain) step(ctx context.Context, view *fatView, at *mark) (bool, error) {
+func (c *chain) step(ctx context.Context, view *fatView, at *place) (bool, error) {
 	if c.ended && at.index+1 >= c.count {
 		return false, nil
 	}
@@ -198,16 +216,16 @@ func (c *chain) step(ctx context.Context, view *fatView, at *mark) (bool, error)
 		c.ended, c.count = true, at.index+1
 		return false, nil
 	}
-	jump := next != at.cluster+1
-	*at = mark{at.index + 1, next}
-	if at.index <= c.front.index {
+	if at.index < c.front.index {
+		*at = place{at.index + 1, next}
 		return true, nil
 	}
-	if c.lambda++; next == c.turtle || next == c.first {
+	jump := next != at.cluster+1
+	if c.lambda++; next == c.turtle || jump && c.seen(next) {
 		c.broken = ondisk.Corrupt("FAT chain", c.fat.geo.fatOff, "the chain of cluster %d comes back to cluster %d", c.first, next)
-		*at = c.front
 		return false, c.broken
 	}
+	*at = place{at.index + 1, next}
 	c.front = *at
 	if c.lambda == c.power {
 		c.turtle, c.lambda = next, 0
@@ -215,25 +233,38 @@ func (c *chain) step(ctx context.Context, view *fatView, at *mark) (bool, error)
 	}
 	if jump {
 		c.remember(*at)
+	} else if s := &c.known[len(c.known)-1]; s.at(s.n) == *at {
+		s.n++
 	}
 	return true, nil
 }
 
-// remember keeps a run start, and one of two of the others where there are
-// too many.
-func (c *chain) remember(m mark) {
+// seen says whether a cluster lies in a stretch that is remembered. A chain
+// that comes back does so by a jump to such a one.
+func (c *chain) seen(cluster uint32) bool {
+	for _, s := range c.known {
+		if cluster-s.cluster < s.n {
+			return true
+		}
+	}
+	return false
+}
+
+// remember keeps the start of a run, and one of two of the others where there
+// are too many.
+func (c *chain) remember(at place) {
 	if c.runs++; c.runs%c.every != 0 {
 		return
 	}
-	if len(c.marks) == maxMarks {
-		kept := c.marks[:1]
-		for i := 2; i < len(c.marks); i += 2 {
-			kept = append(kept, c.marks[i])
+	if len(c.known) == maxStretches {
+		kept := c.known[:1]
+		for i := 2; i < len(c.known); i += 2 {
+			kept = append(kept, c.known[i])
 		}
-		c.marks = kept
+		c.known = kept
 		c.every *= 2
 	}
-	c.marks = append(c.marks, m)
+	c.known = append(c.known, stretch{at, 1})
 }
 
 // length is the number of clusters in the chain.

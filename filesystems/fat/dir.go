@@ -3,8 +3,7 @@ package fat
 import (
 	"context"
 	"iter"
-
-	"github.com/guestctl/guestctl/formats/ondisk"
+	"slices"
 )
 
 // An item is one name of a directory.
@@ -14,7 +13,8 @@ type item struct {
 	short string   // FAT's 8.3 alias; "" in exFAT
 	num   uint64   // inode number
 	dir   bool
-	next  int64 // byte offset in the directory behind its entries
+	at    int64 // byte offset in the directory of its first entry
+	next  int64 // and behind its last
 }
 
 // longName gathers the entries of one long name, which stand before their
@@ -24,16 +24,17 @@ type longName struct {
 	parts  int // in all; 0: none under way
 	expect int // ordinal that must come next; 0: complete
 	sum    uint8
+	at     int64 // where the first entry is
 }
 
-func (l *longName) add(e longEntry) {
+func (l *longName) add(e longEntry, at int64) {
 	ord := int(e.ord() &^ lastLongEntry)
 	if e.ord()&lastLongEntry != 0 {
 		l.parts = 0
 		if ord == 0 || ord > maxLongParts {
 			return
 		}
-		l.parts, l.expect, l.sum = ord, ord, e.chksum()
+		l.parts, l.expect, l.sum, l.at = ord, ord, e.chksum(), at
 	}
 	if l.parts == 0 || ord != l.expect || e.chksum() != l.sum {
 		l.parts = 0
@@ -44,7 +45,7 @@ func (l *longName) add(e longEntry) {
 }
 
 // take gives the long name that belongs to e, and forgets it. nil where there
-// is none or it is an orphan.
+// is none, or it is an orphan, or longer than a name may be.
 func (l *longName) take(e shortEntry) []uint16 {
 	parts := l.parts
 	l.parts = 0
@@ -52,15 +53,17 @@ func (l *longName) take(e shortEntry) []uint16 {
 		return nil
 	}
 	units := l.units[:parts*longUnits]
-	for i, u := range units {
-		if u == 0 {
-			return units[:i]
-		}
+	if end := slices.Index(units, 0); end >= 0 {
+		units = units[:end]
+	}
+	if len(units) > nameUnits {
+		return nil
 	}
 	return units
 }
 
-// items lists a FAT directory from byte offset from on.
+// items lists a directory from byte offset from on. After an error that is an
+// entry's own, and no more, it goes on where the caller does.
 func (fs *FileSystem) items(ctx context.Context, d directory, from int64) iter.Seq2[item, error] {
 	if fs.ex != nil {
 		return fs.exItems(ctx, d, from)
@@ -81,7 +84,7 @@ func (fs *FileSystem) items(ctx context.Context, d directory, from int64) iter.S
 				continue
 			}
 			if e.attr()&attrLongMask == attrLongName {
-				long.add(longEntry(rec.b))
+				long.add(longEntry(rec.b), rec.at)
 				continue
 			}
 			units := long.take(e)
@@ -89,10 +92,10 @@ func (fs *FileSystem) items(ctx context.Context, d directory, from int64) iter.S
 				continue
 			}
 			it := item{short: fs.oem.shortName(e), num: uint64(rec.pos/entrySize) * 2,
-				dir: e.attr()&attrDirectory != 0, next: rec.at + entrySize}
+				dir: e.attr()&attrDirectory != 0, at: rec.at, next: rec.at + entrySize}
 			it.name = it.short
 			if len(units) > 0 {
-				it.units, it.name = units, decodeUnits(units)
+				it.units, it.name, it.at = units, decodeUnits(units), long.at
 			}
 			if e[0] == '.' && (it.short == "." || it.short == "..") {
 				continue
@@ -107,60 +110,4 @@ func (fs *FileSystem) items(ctx context.Context, d directory, from int64) iter.S
 			}
 		}
 	}
-}
-
-// A nameIndex finds the entries of one directory by folded name.
-type nameIndex struct {
-	nums map[string]uint64
-}
-
-// indexMax bounds the names of one index; a directory with more is scanned.
-const indexMax = 1 << 20
-
-// key is the folded form of a name, as bytes.
-func (fs *FileSystem) key(units []uint16) string {
-	folded := fs.folder(make([]uint16, 0, len(units)), units)
-	b := make([]byte, 0, 2*len(folded))
-	for _, u := range folded {
-		b = append(b, byte(u), byte(u>>8))
-	}
-	return string(b)
-}
-
-// index makes the index of the directory that is inode num.
-func (fs *FileSystem) index(ctx context.Context, num uint64, d directory) (*nameIndex, error) {
-	return fs.indexes.Get(ctx, num, func(ctx context.Context) (*nameIndex, int64, error) {
-		idx := &nameIndex{nums: make(map[string]uint64)}
-		cost := int64(64)
-		put := func(units []uint16, it item) {
-			k := fs.key(units)
-			if _, ok := idx.nums[k]; !ok {
-				idx.nums[k] = it.num
-				cost += int64(len(k)) + 64
-			}
-		}
-		var aliases []item
-		for it, err := range fs.items(ctx, d, 0) {
-			if err != nil {
-				return nil, 0, err
-			}
-			if len(idx.nums) >= indexMax {
-				return nil, 0, ondisk.Unsupported("FAT directory", "more than %d names", indexMax)
-			}
-			units := it.units
-			if units == nil {
-				units, _ = encodeUnits(it.name)
-			} else if it.short != "" {
-				aliases = append(aliases, item{short: it.short, num: it.num})
-			}
-			put(units, it)
-		}
-		// A long name outranks another file's alias.
-		for _, it := range aliases {
-			if units, ok := encodeUnits(it.short); ok {
-				put(units, it)
-			}
-		}
-		return idx, cost, nil
-	})
 }

@@ -174,7 +174,7 @@ func newExFAT(b exBoot, g *geometry, dev block.Device, opt vfs.Options) (*FileSy
 	}
 	fs.ex = &exVolume{}
 	fs.folder = fs.exFold
-	fs.root = directory{chain: newChain(&fs.fat, b.rootCluster(), false, g.clusters)}
+	fs.root = directory{chain: newChain(&fs.fat, b.rootCluster(), false, g.dirClusters())}
 	return fs, nil
 }
 
@@ -326,8 +326,11 @@ func (fs *FileSystem) exItems(ctx context.Context, d directory, from int64) iter
 			}
 			done, err := set.add(rec)
 			if err != nil {
-				yield(item{}, err)
-				return
+				// It is this entry's alone: the others can be told.
+				if !yield(item{}, err) {
+					return
+				}
+				continue
 			}
 			if !done {
 				continue
@@ -337,7 +340,7 @@ func (fs *FileSystem) exItems(ctx context.Context, d directory, from int64) iter
 				num++
 			}
 			it := item{num: num, units: set.units, name: decodeUnits(set.units),
-				dir: exEntry(set.file[:]).attributes()&attrDirectory != 0, next: rec.at + entrySize}
+				dir: exEntry(set.file[:]).attributes()&attrDirectory != 0, at: set.at, next: rec.at + entrySize}
 			if !showable(it.name) {
 				fs.log.Warn("a directory entry has a name that cannot be shown", "off", set.pos, "name", it.name)
 				continue
@@ -352,12 +355,13 @@ func (fs *FileSystem) exItems(ctx context.Context, d directory, from int64) iter
 // A setReader gathers entry sets from a directory's entries in order.
 type setReader struct {
 	entrySet
-	pos    int64 // of the file entry
+	pos    int64 // of the file entry in the volume
+	at     int64 // and in the directory
 	left   int   // secondary entries to come; 0: none under way
 	seen   int
 	sum    uint16
 	stored uint16
-	buf    [255 + exNameUnits]uint16
+	buf    [nameUnits + exNameUnits]uint16
 }
 
 // add takes the next entry; true where it completes a set.
@@ -383,10 +387,10 @@ func (s *setReader) add(rec record) (bool, error) {
 			return false, nil
 		}
 		n := int(e.secondaryCount())
-		if n < 2 || n > 18 {
+		if n < 2 || n > exSetMax-1 {
 			return false, ondisk.Corrupt("exFAT file entry", rec.pos, "%d secondary entries", n)
 		}
-		s.pos, s.left, s.seen, s.stored = rec.pos, n, 0, e.setChecksum()
+		s.pos, s.at, s.left, s.seen, s.stored = rec.pos, rec.at, n, 0, e.setChecksum()
 		s.sum = exSum(0, rec.b, true)
 		copy(s.file[:], rec.b)
 		s.units = s.buf[:0]
@@ -406,7 +410,7 @@ func (s *setReader) add(rec record) (bool, error) {
 			return false, ondisk.Corrupt("exFAT entry set", s.pos, "type %#x where the stream extension must be", e.kind())
 		}
 		copy(s.stream[:], rec.b)
-	case e.kind() == exFileName && len(s.units) < 255:
+	case e.kind() == exFileName && len(s.units) < nameUnits:
 		s.units = e.nameUnits(s.units)
 	case e.kind()&exBenign == 0:
 		s.left = 0

@@ -3,6 +3,7 @@ package fat
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"iter"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/guestctl/guestctl/filesystems/txn"
 	"github.com/guestctl/guestctl/formats/block"
+	"github.com/guestctl/guestctl/formats/ondisk"
 	"github.com/guestctl/guestctl/vfs"
 )
 
@@ -30,7 +32,8 @@ type FileSystem struct {
 	folder  func(dst, name []uint16) []uint16 // up-cases, as the volume does
 	root    directory
 	indexes *block.Cache[uint64, *nameIndex]
-	ex      *exVolume // nil but for exFAT
+	seed    maphash.Seed // of the indexes' hashes
+	ex      *exVolume    // nil but for exFAT
 
 	fsInfoOff int64
 
@@ -43,7 +46,9 @@ var _ vfs.FileSystem = (*FileSystem)(nil)
 
 const (
 	storeBytes = 16 << 20 // of cached FAT and directories, by default
-	indexBytes = 32 << 20 // of name indexes
+	// dirMax is the largest directory, in bytes: exFAT's limit (exFAT 7.6.6).
+	// FAT's own is 2 MiB, which mtools does not keep to.
+	dirMax = 256 << 20
 )
 
 func newFileSystem(g *geometry, dev block.Device, opt vfs.Options, info vfs.Info) (*FileSystem, error) {
@@ -61,6 +66,7 @@ func newFileSystem(g *geometry, dev block.Device, opt vfs.Options, info vfs.Info
 	}
 	fs := &FileSystem{dev: dev, geo: g, info: info, opt: mo, log: log, oem: mo.oem,
 		store:   txn.NewStore(dev, limit),
+		seed:    maphash.MakeSeed(),
 		dirKind: &txn.Kind{Name: "FAT directory"},
 		indexes: block.NewCache[uint64, *nameIndex](indexBytes)}
 	fs.fat = fatTable{geo: g, store: fs.store, kind: &txn.Kind{Name: "FAT"}}
@@ -169,10 +175,14 @@ type record struct {
 // dirUnit is how much of a directory is read at once, in bytes.
 const dirUnit = 64 << 10
 
+// aheadMax bounds what is read of a directory before it is asked for, in bytes.
+const aheadMax = 1 << 20
+
 // pieces reads the directory's bytes from byte offset from on, in stretches
-// that are multiples of an entry.
+// that are multiples of an entry. Who goes on is read ahead, in few large reads.
 func (d directory) pieces(ctx context.Context, fs *FileSystem, from int64) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
+		ahead, window := from, int64(0)
 		for at := from; ; {
 			if err := ctx.Err(); err != nil {
 				yield(record{}, err)
@@ -185,6 +195,16 @@ func (d directory) pieces(ctx context.Context, fs *FileSystem, from int64) iter.
 			}
 			if n == 0 {
 				return
+			}
+			if at >= ahead {
+				if window > 0 {
+					d.readAhead(ctx, fs, at, window)
+				}
+				window = min(max(2*window, dirUnit), aheadMax)
+				ahead = at + window
+				if at == from {
+					ahead = at + n
+				}
 			}
 			b, err := fs.store.Read(ctx, txn.Addr{Off: pos, Len: int(n)}, fs.dirKind)
 			if err != nil {
@@ -203,6 +223,21 @@ func (d directory) pieces(ctx context.Context, fs *FileSystem, from int64) iter.
 	}
 }
 
+// readAhead reads window bytes of the directory from at on into the store. What
+// cannot be read is met again when it is asked for.
+func (d directory) readAhead(ctx context.Context, fs *FileSystem, at, window int64) {
+	var want []txn.Addr
+	for end := at + window; at < end; {
+		pos, n, err := d.locate(ctx, fs, at)
+		if err != nil || n == 0 {
+			break
+		}
+		want = append(want, txn.Addr{Off: pos, Len: int(n)})
+		at += n
+	}
+	fs.store.Prefetch(ctx, want, fs.dirKind)
+}
+
 // locate finds the directory's byte at in the volume, and how many bytes from
 // there on are read as one. Stretches begin at multiples of the unit, so that
 // the same bytes are never cached twice.
@@ -217,8 +252,8 @@ func (d directory) locate(ctx context.Context, fs *FileSystem, at int64) (pos, n
 		return 0, 0, nil
 	}
 	index := at / fs.geo.cluster
-	if index >= int64(fs.geo.clusters) {
-		return 0, 0, nil
+	if index >= int64(fs.geo.dirClusters()) {
+		return 0, 0, ondisk.Corrupt("FAT directory", fs.geo.offset(d.chain.first), "it has more than %d bytes", dirMax)
 	}
 	c, run, err := d.chain.run(ctx, uint32(index), 1)
 	if err != nil || run == 0 {

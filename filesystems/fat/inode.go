@@ -76,7 +76,13 @@ func (fs *FileSystem) exInode(ctx context.Context, num uint64, pos int64) (vfs.I
 	if !g.has(c) {
 		return nil, syscall.ESTALE
 	}
-	d := directory{chain: newChain(&fs.fat, c, num&1 != 0, min(2, g.clusters-(c-2)))}
+	// A set of 19 entries that begins at the end of one cluster of 512 bytes
+	// ends in the third.
+	span := 1 + uint32((exSetMax*entrySize-entrySize+g.cluster-1)/g.cluster)
+	if contiguous := num&1 != 0; contiguous {
+		span = min(span, g.clusters-(c-2))
+	}
+	d := directory{chain: newChain(&fs.fat, c, num&1 != 0, span)}
 	var set setReader
 	for rec, err := range d.records(ctx, fs, (pos-g.heapOff)%g.cluster) {
 		if err != nil {
@@ -101,8 +107,11 @@ func (fs *FileSystem) setInode(ctx context.Context, num uint64, pos int64, set *
 	e, s := exEntry(set.file[:]), exEntry(set.stream[:])
 	zone := fs.opt.zone
 	limit := uint64(fs.geo.clusters) * uint64(fs.geo.cluster)
+	if e.attributes()&attrDirectory != 0 {
+		limit = min(limit, dirMax)
+	}
 	if s.dataLength() > limit || s.validLength() > s.dataLength() {
-		return nil, ondisk.Corrupt("exFAT stream extension", pos, "%d valid bytes of %d in a volume of %d", s.validLength(), s.dataLength(), limit)
+		return nil, ondisk.Corrupt("exFAT stream extension", pos, "%d valid bytes of %d, of which there can be %d", s.validLength(), s.dataLength(), limit)
 	}
 	f := &inode{fs: fs, num: num, valid: int64(s.validLength())}
 	f.attr = fs.attr(e.attributes()&attrDirectory != 0, e.attributes()&attrReadOnly != 0)
@@ -122,7 +131,9 @@ func (fs *FileSystem) attr(dir, readOnly bool) vfs.Attr {
 	} else {
 		a.Mode = syscall.S_IFREG | 0o777&^fs.opt.fmask
 	}
-	if readOnly {
+	if readOnly && !dir {
+		// On a directory the attribute forbids nothing: Windows marks folders
+		// that look special so.
 		a.Mode &^= 0o222
 	}
 	return a
@@ -134,7 +145,7 @@ func (f *inode) place(ctx context.Context, first uint32, contiguous bool, size, 
 	g := f.fs.geo
 	dir := f.attr.Mode&syscall.S_IFMT == syscall.S_IFDIR
 	sized := !dir || f.fs.ex != nil
-	clusters := int64(g.clusters)
+	clusters := int64(g.dirClusters())
 	if sized {
 		clusters = (size + g.cluster - 1) / g.cluster
 	}
@@ -194,19 +205,15 @@ func (f *inode) Lookup(ctx context.Context, name string) (vfs.Ino, error) {
 		return vfs.Ino{}, syscall.ENOTDIR
 	}
 	units, ok := encodeUnits(name)
-	if !ok || len(units) > 255 {
+	if !ok || len(units) > nameUnits {
 		return vfs.Ino{}, syscall.ENOENT
 	}
 	if f.dir.chain == nil && f.num != rootNum {
 		return vfs.Ino{}, syscall.ENOENT
 	}
-	idx, err := f.fs.index(ctx, f.num, f.dir)
+	num, err := f.fs.find(ctx, f.num, f.dir, units)
 	if err != nil {
 		return vfs.Ino{}, err
-	}
-	num, ok := idx.nums[f.fs.key(units)]
-	if !ok {
-		return vfs.Ino{}, syscall.ENOENT
 	}
 	return vfs.Ino{Num: num}, nil
 }

@@ -36,6 +36,7 @@ func (b bootSector) tail(fat32 bool) bootTail {
 	}
 	return bootTail(b[36:])
 }
+func (t bootTail) state() uint8   { return t[1] }
 func (t bootTail) bootSig() uint8 { return t[2] }
 func (t bootTail) volID() uint32  { return le.Uint32(t[3:]) }
 func (t bootTail) volLab() []byte { return t[7:18] }
@@ -184,6 +185,10 @@ func (e exEntry) tableChecksum() uint32 { return le.Uint32(e[4:]) }
 func (e exEntry) bitmapFlags() uint8    { return e[1] }
 func (e exEntry) labelCount() uint8     { return e[1] }
 func (e exEntry) label() []byte         { return e[2:24] }
+
+// exSetMax is how many entries one set has at most: the file entry, the stream
+// extension and the name in 17 parts (exFAT 7.4.2).
+const exSetMax = 19
 
 // exNameUnits is how many UTF-16 units one file name entry holds (exFAT 7.7).
 const exNameUnits = 15

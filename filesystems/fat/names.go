@@ -1,20 +1,26 @@
 package fat
 
 import (
+	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/korean"
+	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/traditionalchinese"
 )
 
 // A codePage decodes short names.
 type codePage struct {
 	name string // as codepage= takes it
-	cm   *charmap.Charmap
+	enc  encoding.Encoding
 }
 
-// codePages are the single-byte OEM code pages; the first is the default.
+// codePages are those that are known; the first is the default.
 func codePages() []codePage {
 	return []codePage{
 		{"437", charmap.CodePage437}, {"850", charmap.CodePage850}, {"852", charmap.CodePage852},
@@ -22,13 +28,22 @@ func codePages() []codePage {
 		{"862", charmap.CodePage862}, {"863", charmap.CodePage863}, {"865", charmap.CodePage865},
 		{"866", charmap.CodePage866}, {"874", charmap.Windows874}, {"1250", charmap.Windows1250},
 		{"1251", charmap.Windows1251}, {"1252", charmap.Windows1252},
+		{"932", japanese.ShiftJIS}, {"936", simplifiedchinese.GBK}, {"949", korean.EUCKR}, {"950", traditionalchinese.Big5},
 	}
 }
 
+// decode never fails: what the code page does not know is U+FFFD.
 func (c codePage) decode(b []byte) string {
-	out := make([]byte, 0, len(b)+8)
+	ascii := true
 	for _, ch := range b {
-		out = utf8.AppendRune(out, c.cm.DecodeByte(ch))
+		ascii = ascii && ch < 0x80
+	}
+	if ascii {
+		return string(b)
+	}
+	out, err := c.enc.NewDecoder().Bytes(b)
+	if err != nil {
+		return string(unicode.ReplacementChar)
 	}
 	return string(out)
 }
@@ -42,10 +57,10 @@ func (c codePage) shortName(e shortEntry) string {
 	}
 	base, ext := c.decode(trimSpaces(raw[:8])), c.decode(trimSpaces(raw[8:]))
 	if e.ntRes()&ntLowerBase != 0 {
-		base = lowerASCII(base)
+		base = lowerName(base)
 	}
 	if e.ntRes()&ntLowerExt != 0 {
-		ext = lowerASCII(ext)
+		ext = lowerName(ext)
 	}
 	if base == "" || ext == "" {
 		return base
@@ -53,13 +68,7 @@ func (c codePage) shortName(e shortEntry) string {
 	return base + "." + ext
 }
 
-func lowerASCII(s string) string {
-	b := []rune(s)
-	for i, r := range b {
-		b[i] = unicode.ToLower(r)
-	}
-	return string(b)
-}
+func lowerName(s string) string { return strings.Map(unicode.ToLower, s) }
 
 // shortChecksum is the checksum of an 8.3 name that its long entries carry
 // (fatgen, "Checksum").

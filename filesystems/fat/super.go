@@ -112,7 +112,7 @@ func probeFAT(ctx context.Context, dev block.Device) (vfs.Info, error) {
 		return vfs.Info{}, err
 	}
 	info := baseInfo(g, "vfat")
-	fillTail(&info, b, g.bits == 32)
+	fillTail(&info, b, g.bits == 32, codePages()[0])
 	// The label's own entry in the root outranks the boot sector's copy; it
 	// is looked for among the first entries only, since Probe reads little.
 	if fs, err := newFAT(b, g, dev, vfs.Options{}); err == nil {
@@ -126,17 +126,19 @@ func baseInfo(g *geometry, kind string) vfs.Info {
 		ReadOnly: true, CaseInsensitive: true}
 }
 
-// nameMax is 255 UTF-16 units, each at most three bytes of UTF-8.
-const nameMax = 255 * 3
+const (
+	nameUnits = 255           // UTF-16 units of the longest name
+	nameMax   = nameUnits * 3 // each at most three bytes of UTF-8
+)
 
-func fillTail(info *vfs.Info, b bootSector, fat32 bool) {
+func fillTail(info *vfs.Info, b bootSector, fat32 bool, oem codePage) {
 	t := b.tail(fat32)
 	if sig := t.bootSig(); sig == 0x28 || sig == 0x29 {
 		id := t.volID()
 		info.UUID = fmt.Sprintf("%04X-%04X", id>>16, id&0xFFFF)
 		if sig == 0x29 {
 			if label := trimSpaces(t.volLab()); string(label) != "NO NAME" {
-				info.Label = string(label)
+				info.Label = oem.decode(label)
 			}
 		}
 	}
@@ -162,12 +164,9 @@ func openFAT(ctx context.Context, devs []block.Device, opt vfs.Options) (vfs.Fil
 	if err != nil {
 		return nil, err
 	}
-	fillTail(&fs.info, b, g.bits == 32)
-	if g.bits != 12 {
-		fs.info.Dirty, err = fs.markedDirty(ctx)
-		if err != nil {
-			return nil, err
-		}
+	fillTail(&fs.info, b, g.bits == 32, fs.oem)
+	if fs.info.Dirty, err = fs.markedDirty(ctx, b); err != nil {
+		return nil, err
 	}
 	fs.findLabel(ctx, &fs.info, 0)
 	return fs, nil
@@ -194,7 +193,7 @@ func newFAT(b bootSector, g *geometry, dev block.Device, opt vfs.Options) (*File
 		if !g.has(b.rootClus()) {
 			return nil, ondisk.Corrupt("FAT boot sector", 44, "the root directory is in cluster %d of %d", b.rootClus(), g.clusters)
 		}
-		fs.root = directory{chain: newChain(&fs.fat, b.rootClus(), false, g.clusters)}
+		fs.root = directory{chain: newChain(&fs.fat, b.rootClus(), false, g.dirClusters())}
 		fs.fsInfoOff = int64(b.fsInfo()) * g.sector
 	} else {
 		rootBytes := int64(b.rootEntCnt()) * entrySize
@@ -203,9 +202,20 @@ func newFAT(b bootSector, g *geometry, dev block.Device, opt vfs.Options) (*File
 	return fs, nil
 }
 
-// markedDirty reads the shut-down bit in the second FAT entry (fatgen,
-// "FAT Data Structure": ClnShutBitMask), which is set while all is clean.
-func (fs *FileSystem) markedDirty(ctx context.Context) (bool, error) {
+// stateDirty in the boot sector's byte for it is how Windows NT and Linux mark
+// a volume in use.
+const stateDirty = 0x01
+
+// markedDirty says whether the boot sector does, or the second FAT entry
+// (fatgen, "FAT Data Structure": ClnShutBitMask), whose bit is set while all is
+// clean. FAT12 has no room for that.
+func (fs *FileSystem) markedDirty(ctx context.Context, boot bootSector) (bool, error) {
+	if boot.tail(fs.geo.bits == 32).state()&stateDirty != 0 {
+		return true, nil
+	}
+	if fs.geo.bits == 12 {
+		return false, nil
+	}
 	b := make([]byte, 8)
 	if err := block.ReadFull(ctx, fs.dev, b, fs.geo.fatOff); err != nil {
 		return false, err
@@ -323,6 +333,9 @@ func (fs *FileSystem) findFree(ctx context.Context) (uint64, error) {
 func (fs *FileSystem) countBitmap(ctx context.Context) (uint64, error) {
 	used := uint64(0)
 	left := int64(fs.geo.clusters)
+	if fs.ex.bitmap.size < (left+7)/8 {
+		return 0, ondisk.Corrupt("exFAT allocation bitmap", fs.geo.offset(fs.ex.bitmap.chain.first), "%d bytes for %d clusters", fs.ex.bitmap.size, left)
+	}
 	for rec, err := range fs.ex.bitmap.pieces(ctx, fs, 0) {
 		if err != nil {
 			return 0, err
