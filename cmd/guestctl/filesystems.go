@@ -36,6 +36,9 @@ func (s *session) printFilesystems(g *opened, heading bool) error {
 	}
 	printTable(s.out, rows)
 	for _, w := range g.Warnings() {
+		if s.cli.Bool("quiet") {
+			break
+		}
 		fmt.Fprintf(s.err, "guestctl: warning: %v\n", w)
 	}
 	return nil

@@ -57,13 +57,18 @@ func (s *streams) grepCommand() *cli.Command {
 	}
 }
 
-// grepCommonFlags are commonFlags without -v, which is grep's own.
+// grepCommonFlags are commonFlags without -v and -q, which are grep's own.
 func grepCommonFlags() []cli.Flag {
-	flags := commonFlags()
-	for i, f := range flags {
-		if b, ok := f.(*cli.BoolFlag); ok && b.Name == "verbose" {
-			flags[i] = &cli.BoolFlag{DisableDefaultText: true, Name: b.Name, Usage: b.Usage, Category: b.Category}
+	var flags []cli.Flag
+	for _, f := range commonFlags() {
+		b, ok := f.(*cli.BoolFlag)
+		if ok && b.Name == "quiet" {
+			continue
 		}
+		if ok && b.Name == "verbose" {
+			f = &cli.BoolFlag{DisableDefaultText: true, Name: b.Name, Usage: b.Usage, Category: b.Category}
+		}
+		flags = append(flags, f)
 	}
 	return flags
 }

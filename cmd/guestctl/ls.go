@@ -54,7 +54,7 @@ func (l *lister) list(g *opened, t target) error {
 		if in.Dir != nil && l.headings && l.dir != in.Dir.Path {
 			heading := in.Dir.Path
 			if l.prefix {
-				heading = target{t.image, t.volume, heading}.String()
+				heading = target{t.image, t.snapshot, t.volume, heading}.String()
 			}
 			if l.begun {
 				fmt.Fprintln(l.out)

@@ -78,7 +78,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Name:  "guestctl",
 		Usage: "read the files of virtual machines' disk images, without mounting them",
 		Description: "A place in a guest is written IMAGE:/path; the path is the guest's own where one operating system is found, else\n" +
-			"it begins with the name of a filesystem. IMAGE:sda2:/path is a path in that filesystem. Options may stand anywhere.",
+			"it begins with the name of a filesystem. IMAGE:sda2:/path is a path in that filesystem, and\n" +
+			"IMAGE@SNAPSHOT:/path one in an internal snapshot. Options may stand anywhere.",
 		HideVersion:               true,
 		Writer:                    stdout,
 		ErrWriter:                 stderr,
@@ -92,7 +93,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
-			s.filesystemsCommand(), s.lsCommand(), s.catCommand(), s.cpCommand(), s.tarCommand(), s.checksumCommand(),
+			s.filesystemsCommand(), s.dfCommand(), s.lsCommand(), s.catCommand(), s.cpCommand(), s.tarCommand(), s.checksumCommand(),
 			s.findCommand(), s.grepCommand(), s.statCommand(), s.demoCommand(), s.versionCommand(),
 			s.inspectCommand(),
 		},

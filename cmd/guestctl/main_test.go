@@ -274,7 +274,7 @@ func TestErrors(t *testing.T) {
 func TestParseTarget(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	for _, name := range []string{"a.img", "odd:name", "x:/y.img", "sda1"} {
+	for _, name := range []string{"a.img", "odd:name", "x:/y.img", "sda1", "at@home.img"} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -286,25 +286,31 @@ func TestParseTarget(t *testing.T) {
 		arg  string
 		want target
 	}{
-		{"a.img", target{"a.img", "", "/"}},
-		{"a.img:/", target{"a.img", "", "/"}},
-		{"a.img:/etc/x", target{"a.img", "", "/etc/x"}},
-		{"a.img:/etc:/x", target{"a.img", "", "/etc:/x"}},
-		{"a.img:sda2:/etc", target{"a.img", "sda2", "/etc"}},
-		{"a.img:vg-root:/etc:/y", target{"a.img", "vg-root", "/etc:/y"}},
-		{"a.img:sda2", target{"a.img", "sda2", "/"}},
-		{"odd:name", target{"odd:name", "", "/"}},
-		{"odd:name:/etc", target{"odd:name", "", "/etc"}},
-		{"odd:name:sda1:/etc", target{"odd:name", "sda1", "/etc"}},
-		{"x:/y.img", target{"x:/y.img", "", "/"}},
-		{"x:/y.img:/etc", target{"x:/y.img", "", "/etc"}},
-		{dir + "/a.img:/etc", target{dir + "/a.img", "", "/etc"}},
-		{"file://" + dir + "/a.img:/etc", target{dir + "/a.img", "", "/etc"}},
-		{"file://localhost" + dir + "/a.img:sda1:/etc", target{dir + "/a.img", "sda1", "/etc"}},
-		{"none.img:/etc", target{"none.img", "", "/etc"}},
-		{"none.img", target{"none.img", "", "/"}},
-		{"nbd://host:10809/disk:/etc", target{"nbd://host:10809/disk", "", "/etc"}},
-		{"sda1:/x", target{"sda1", "", "/x"}},
+		{"a.img", target{"a.img", "", "", "/"}},
+		{"a.img:/", target{"a.img", "", "", "/"}},
+		{"a.img:/etc/x", target{"a.img", "", "", "/etc/x"}},
+		{"a.img:/etc:/x", target{"a.img", "", "", "/etc:/x"}},
+		{"a.img:sda2:/etc", target{"a.img", "", "sda2", "/etc"}},
+		{"a.img:vg-root:/etc:/y", target{"a.img", "", "vg-root", "/etc:/y"}},
+		{"a.img:sda2", target{"a.img", "", "sda2", "/"}},
+		{"odd:name", target{"odd:name", "", "", "/"}},
+		{"odd:name:/etc", target{"odd:name", "", "", "/etc"}},
+		{"odd:name:sda1:/etc", target{"odd:name", "", "sda1", "/etc"}},
+		{"x:/y.img", target{"x:/y.img", "", "", "/"}},
+		{"x:/y.img:/etc", target{"x:/y.img", "", "", "/etc"}},
+		{dir + "/a.img:/etc", target{dir + "/a.img", "", "", "/etc"}},
+		{"file://" + dir + "/a.img:/etc", target{dir + "/a.img", "", "", "/etc"}},
+		{"file://localhost" + dir + "/a.img:sda1:/etc", target{dir + "/a.img", "", "sda1", "/etc"}},
+		{"a.img@mon:/etc", target{"a.img", "mon", "", "/etc"}},
+		{"a.img@mon", target{"a.img", "mon", "", "/"}},
+		{"a.img@a@b:sda2:/x", target{"a.img", "a@b", "sda2", "/x"}},
+		{"a.img@12:00:00:/x", target{"a.img", "12:00:00", "", "/x"}},
+		{"at@home.img:/etc", target{"at@home.img", "", "", "/etc"}},
+		{"at@home.img@1", target{"at@home.img", "1", "", "/"}},
+		{"none.img:/etc", target{"none.img", "", "", "/etc"}},
+		{"none.img", target{"none.img", "", "", "/"}},
+		{"nbd://host:10809/disk:/etc", target{"nbd://host:10809/disk", "", "", "/etc"}},
+		{"sda1:/x", target{"sda1", "", "", "/x"}},
 	} {
 		if got, err := parseTarget(c.arg); got != c.want || err != nil {
 			t.Errorf("%q: %+v, %v, want %+v", c.arg, got, err, c.want)

@@ -3,64 +3,118 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// A progress shows on a terminal how far an operation of more than a second is.
+// A progress shows on a terminal how far an operation of more than a second is:
+// as a bar where it is known how much there is to do, else as what was done so
+// far. Nothing is shown where stderr is no terminal, nor with -q.
+//
+// mu is a leaf: only the terminal is written to under it.
 type progress struct {
 	w     io.Writer // nil: nothing is shown
 	what  string
-	bytes atomic.Int64
+	plain bool         // numbers of things, not of bytes
+	total atomic.Int64 // 0: not known
+	done  atomic.Int64
 	stop  chan struct{}
 	ended sync.WaitGroup
+	once  sync.Once
+
+	mu    sync.Mutex // guards shown
+	shown bool       // the line is there
 }
 
 const (
 	progressAfter = time.Second
 	progressEvery = 200 * time.Millisecond
+	progressWidth = 24 // of the bar, in columns
 )
 
-// startProgress shows progress on stderr where that is a terminal and output
-// does not go there, too.
+// startProgress shows the progress in bytes. printing says that the operation
+// itself prints on the way: where that goes to the terminal nothing is shown.
 func (s *session) startProgress(what string, printing bool) *progress {
-	p := &progress{what: what, stop: make(chan struct{})}
-	if !isTerminal(s.err) || printing && s.out.terminal {
+	return s.start(&progress{what: what}, printing)
+}
+
+// startCount shows how many of total things are done.
+func (s *session) startCount(what string, total int64, printing bool) *progress {
+	p := &progress{what: what, plain: true}
+	p.total.Store(total)
+	return s.start(p, printing)
+}
+
+func (s *session) start(p *progress, printing bool) *progress {
+	p.stop = make(chan struct{})
+	if !isTerminal(s.err) || printing && s.out.terminal || s.cli.Bool("quiet") {
 		return p
 	}
 	p.w = s.err
+	s.progress = p
 	p.ended.Go(p.show)
 	return p
 }
 
-func (p *progress) add(n int64) { p.bytes.Add(n) }
+func (p *progress) add(n int64) { p.done.Add(n) }
+
+// expect says that n more is to be done, where that is known.
+func (p *progress) expect(n int64) { p.total.Add(n) }
 
 func (p *progress) show() {
 	start := time.Now()
 	timer := time.NewTimer(progressAfter)
 	defer timer.Stop()
-	shown := false
 	for {
 		select {
 		case <-p.stop:
-			if shown {
-				fmt.Fprint(p.w, "\r\x1b[K")
-			}
+			p.clear()
 			return
 		case <-timer.C:
 		}
-		shown = true
-		n := p.bytes.Load()
-		rate := float64(n) / time.Since(start).Seconds()
-		fmt.Fprintf(p.w, "\r\x1b[K%s %s, %s/s", p.what, humanSize(n), humanSize(int64(rate)))
+		line := p.line(time.Since(start))
+		p.mu.Lock()
+		p.shown = true
+		fmt.Fprint(p.w, "\r\x1b[K"+line)
+		p.mu.Unlock()
 		timer.Reset(progressEvery)
 	}
 }
 
-// end takes the line away.
+// line is what is shown after a time.
+func (p *progress) line(after time.Duration) string {
+	done, total := p.done.Load(), p.total.Load()
+	number := humanSize
+	if p.plain {
+		number = func(n int64) string { return fmt.Sprint(n) }
+	}
+	rate := ""
+	if !p.plain {
+		rate = fmt.Sprintf(", %s/s", humanSize(int64(float64(done)/after.Seconds())))
+	}
+	if total <= 0 || done > total {
+		return fmt.Sprintf("%s %s%s", p.what, number(done), rate)
+	}
+	full := int(float64(done) / float64(total) * progressWidth)
+	bar := strings.Repeat("=", full) + strings.Repeat(" ", progressWidth-full)
+	return fmt.Sprintf("%s [%s] %d%% %s of %s%s", p.what, bar, int(float64(done)/float64(total)*100), number(done), number(total), rate)
+}
+
+// clear takes the line away, for something else to be printed there.
+func (p *progress) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shown {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.shown = false
+	}
+}
+
+// end takes the line away for good. A second call does nothing.
 func (p *progress) end() {
-	close(p.stop)
+	p.once.Do(func() { close(p.stop) })
 	p.ended.Wait()
 }
 

@@ -35,6 +35,7 @@ func commonFlags() []cli.Flag {
 		&cli.BoolFlag{DisableDefaultText: true, Name: "partial", Usage: "show volumes of which a disk is missing, with read errors where it is", Category: "Image"},
 		&cli.BoolFlag{DisableDefaultText: true, Name: "norecovery", Usage: "do not replay the journal of a filesystem that was not unmounted", Category: "Image"},
 		&cli.BoolFlag{DisableDefaultText: true, Name: "verbose", Aliases: []string{"v"}, Usage: "say more", Category: "Image"},
+		&cli.BoolFlag{DisableDefaultText: true, Name: "quiet", Aliases: []string{"q"}, Usage: "no progress and no warnings, only errors", Category: "Image"},
 	}
 }
 
@@ -56,7 +57,8 @@ type session struct {
 	err      io.Writer
 	guests   []*opened
 	keys     crypt.Keys
-	status   int // of what failed so far
+	progress *progress // that is shown; nil: none
+	status   int       // of what failed so far
 	failures int
 }
 
@@ -126,27 +128,13 @@ func (s *session) open(arg string) (*opened, target, error) {
 		return nil, t, err
 	}
 	for _, g := range s.guests {
-		if g.target.image == t.image && g.target.volume == t.volume {
+		if g.target.sameGuest(t) {
 			return g, t, nil
 		}
 	}
-	spec := daemon.Spec{
-		Images:     []daemon.ImageSpec{{Path: t.image, Format: s.cli.String("format"), Snapshot: s.cli.String("snapshot"), SectorSize: s.cli.Int("blocksize")}},
-		ForceShare: s.cli.Bool("force-share"), NoRecovery: s.cli.Bool("norecovery"), AllowBacking: s.cli.StringSlice("allow-backing"),
-		Keys: &s.keys, Partial: s.cli.Bool("partial"),
-	}
-	if n := spec.Images[0].SectorSize; !slices.Contains([]int{0, 512, 4096}, n) {
-		return nil, t, args.Usage("--blocksize %d: disks have sectors of 512 or 4096 bytes", n)
-	}
-	if spec.Images[0].Format == "auto" {
-		spec.Images[0].Format = ""
-	}
-	if t.volume != "" {
-		spec.View = daemon.ViewExplicit
-		spec.Mounts = []daemon.MountSpec{{Device: t.volume, Path: "/"}}
-	}
-	if s.cli.Bool("verbose") {
-		spec.Log = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	spec, err := s.spec(t)
+	if err != nil {
+		return nil, t, err
 	}
 	g, err := daemon.Open(s.ctx, spec)
 	if err != nil {
@@ -160,6 +148,32 @@ func (s *session) open(arg string) (*opened, target, error) {
 	o := &opened{t, g}
 	s.guests = append(s.guests, o)
 	return o, t, nil
+}
+
+// spec says how the image of a target is opened.
+func (s *session) spec(t target) (daemon.Spec, error) {
+	if t.snapshot == "" {
+		t.snapshot = s.cli.String("snapshot")
+	}
+	spec := daemon.Spec{
+		Images:     []daemon.ImageSpec{{Path: t.image, Format: s.cli.String("format"), Snapshot: t.snapshot, SectorSize: s.cli.Int("blocksize")}},
+		ForceShare: s.cli.Bool("force-share"), NoRecovery: s.cli.Bool("norecovery"), AllowBacking: s.cli.StringSlice("allow-backing"),
+		Keys: &s.keys, Partial: s.cli.Bool("partial"),
+	}
+	if n := spec.Images[0].SectorSize; !slices.Contains([]int{0, 512, 4096}, n) {
+		return spec, args.Usage("--blocksize %d: disks have sectors of 512 or 4096 bytes", n)
+	}
+	if spec.Images[0].Format == "auto" {
+		spec.Images[0].Format = ""
+	}
+	if t.volume != "" {
+		spec.View = daemon.ViewExplicit
+		spec.Mounts = []daemon.MountSpec{{Device: t.volume, Path: "/"}}
+	}
+	if s.cli.Bool("verbose") {
+		spec.Log = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	return spec, nil
 }
 
 // each does something at the place that each argument names. What fails at one
@@ -189,9 +203,17 @@ func (s *session) fail(err error) {
 		return
 	}
 	s.out.Flush() // what is above it comes first
+	s.clearProgress()
 	fmt.Fprintf(s.err, "guestctl: %s\n", explain(err))
 	s.status = max(s.status, exitFailed)
 	s.failures++
+}
+
+// clearProgress makes room for a line on the terminal.
+func (s *session) clearProgress() {
+	if s.progress != nil {
+		s.progress.clear()
+	}
 }
 
 // problem is the Problem function of the operations at a target.
@@ -202,7 +224,11 @@ func (s *session) problem(g *opened, t target) func(error) {
 // warn tells what is no failure.
 func (s *session) warn(g *opened, t target) func(error) {
 	return func(err error) {
+		if s.cli.Bool("quiet") {
+			return
+		}
 		s.out.Flush()
+		s.clearProgress()
 		fmt.Fprintf(s.err, "guestctl: warning: %s\n", explain(&placeError{g, t, err}))
 	}
 }
@@ -213,7 +239,7 @@ func several(argv []string) bool {
 	var first target
 	for i, arg := range argv {
 		t, _ := parseTarget(arg)
-		if i > 0 && (t.image != first.image || t.volume != first.volume) {
+		if i > 0 && !t.sameGuest(first) {
 			return true
 		}
 		first = t

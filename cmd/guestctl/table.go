@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// printTable prints rows with their columns under each other; numbers, which
-// begin with a digit in every row but the first, stand to the right.
+// printTable prints rows with their columns under each other; numbers, where
+// nothing else but - is in a column below the first row, stand to the right.
 func printTable(w io.Writer, rows [][]string) {
 	if len(rows) == 0 {
 		return
@@ -15,11 +15,18 @@ func printTable(w io.Writer, rows [][]string) {
 	width := make([]int, len(rows[0]))
 	right := make([]bool, len(rows[0]))
 	for c := range width {
-		right[c] = len(rows) > 1
+		sizes, others := 0, 0
 		for i, row := range rows {
 			width[c] = max(width[c], utf8.RuneCountInString(row[c]))
-			right[c] = right[c] && (i == 0 || isSize(row[c]))
+			switch {
+			case i == 0 || row[c] == "-":
+			case isSize(row[c]):
+				sizes++
+			default:
+				others++
+			}
 		}
+		right[c] = sizes > 0 && others == 0
 	}
 	for _, row := range rows {
 		var b strings.Builder
@@ -41,8 +48,9 @@ func printTable(w io.Writer, rows [][]string) {
 	}
 }
 
-// isSize says whether a cell is a number of bytes: 512, 1.2G.
+// isSize says whether a cell is a number of bytes, 512 or 1.2G, or a percentage.
 func isSize(s string) bool {
+	s = strings.TrimSuffix(s, "%")
 	digits := strings.TrimRight(s, "KMGTPE")
 	return digits != "" && len(s)-len(digits) <= 1 && strings.Trim(digits, "0123456789.") == ""
 }

@@ -9,23 +9,33 @@ import (
 
 // A target is a place in a guest, as a person writes it.
 type target struct {
-	image  string // path on this host
-	volume string // "sda2"; "" is the guest's own view
-	path   string // in the guest: absolute
+	image    string // path on this host
+	snapshot string // of the image; "" is its present state, or --snapshot's
+	volume   string // "sda2"; "" is the guest's own view
+	path     string // in the guest: absolute
+}
+
+// sameGuest says whether two places are in what is opened once.
+func (t target) sameGuest(o target) bool {
+	return t.image == o.image && t.snapshot == o.snapshot && t.volume == o.volume
 }
 
 // String is the target as it was written.
 func (t target) String() string {
-	if t.volume != "" {
-		return t.image + ":" + t.volume + ":" + t.path
+	s := t.image
+	if t.snapshot != "" {
+		s += "@" + t.snapshot
 	}
-	return t.image + ":" + t.path
+	if t.volume != "" {
+		s += ":" + t.volume
+	}
+	return s + ":" + t.path
 }
 
-// parseTarget reads IMAGE[:VOLUME][:PATH]. The image ends at the first ":/",
-// behind any scheme's "://", whose left side is a file of this host, perhaps with
-// a volume's name behind it; where none is, at the first. Without a path it is
-// the root.
+// parseTarget reads IMAGE[@SNAPSHOT][:VOLUME][:PATH]. The image ends at the first
+// ":/", behind any scheme's "://", whose left side is a file of this host, perhaps
+// with a snapshot's and a volume's name behind it; where none is, at the first.
+// Without a path it is the root.
 func parseTarget(s string) (target, error) {
 	scheme, rest := "", s
 	if i := strings.Index(s, "://"); i > 0 && isScheme(s[:i]) {
@@ -75,10 +85,30 @@ func place(image, path string) (t target, ok bool) {
 	if exists(image) {
 		return t, true
 	}
-	if i := strings.LastIndexByte(image, ':'); i > 0 && isVolume(image[i+1:]) && exists(image[:i]) {
-		return target{image[:i], image[i+1:], path}, true
+	// The last part of a snapshot's name could be a time of day, 12:00:00.
+	if i := strings.LastIndexByte(image, ':'); i > 0 && isVolume(image[i+1:]) && !isDigits(image[i+1:]) && t.split(image[:i]) {
+		t.volume = image[i+1:]
+		return t, true
 	}
-	return t, false
+	return t, t.split(image)
+}
+
+func isDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
+
+// split takes the snapshot's name from an image's, whose file must exist. A
+// file that has an @ in its name wins.
+func (t *target) split(image string) bool {
+	if exists(image) {
+		t.image, t.snapshot = image, ""
+		return true
+	}
+	for i := 1; i < len(image)-1; i++ {
+		if image[i] == '@' && exists(image[:i]) {
+			t.image, t.snapshot = image[:i], image[i+1:]
+			return true
+		}
+	}
+	return false
 }
 
 // isVolume says whether s could be the name of a volume: sda1, vg-root.
