@@ -17,8 +17,8 @@ import (
 // sources are the host files and images that a Guest stands on. An image may
 // open a file that it names at any time until it is closed.
 type sources struct {
-	spec  *Spec
-	allow []string // Spec.AllowBacking, symlinks resolved
+	spec   *Spec
+	opener Opener
 
 	mu     sync.Mutex // guards what follows; a leaf
 	closed bool
@@ -27,23 +27,20 @@ type sources struct {
 }
 
 func newSources(spec *Spec) *sources {
-	s := &sources{spec: spec}
-	for _, dir := range spec.AllowBacking {
-		real, err := realPath(dir)
-		if err != nil {
-			// A list in a configuration file names folders that this host
-			// need not have. A name that is mistyped shows in the refusal.
-			spec.Log.Debug("a folder allowed for backing files cannot be used", "folder", dir, "error", err)
-			continue
-		}
-		s.allow = append(s.allow, real)
+	s := &sources{spec: spec, opener: spec.Files}
+	if s.opener == nil {
+		s.opener = NewHostFiles(spec.AllowBacking, nil, spec.Log)
 	}
 	return s
 }
 
 // open opens the image of spec: one disk, but for containers of several.
 func (s *sources) open(ctx context.Context, spec ImageSpec) ([]formats.Image, error) {
-	f, err := raw.OpenFile(spec.Path, s.options())
+	host, err := s.opener.Image(ctx, spec.Path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := raw.New(host, s.options())
 	if err != nil {
 		return nil, unreadable(spec.Path, err)
 	}

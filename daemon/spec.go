@@ -26,6 +26,10 @@ type Spec struct {
 	// Partial shows volumes of which members are missing, as far as they go.
 	Partial bool
 
+	// Files opens the host's files; nil: this process does, by NewHostFiles
+	// with AllowBacking.
+	Files Opener
+
 	// CacheBytes bounds the metadata cache of each filesystem and image; 0
 	// leaves it to each.
 	CacheBytes int64

@@ -33,31 +33,14 @@ func Mount(ctx context.Context, dir string, ns *vfs.Namespace, opt Options) (*Se
 	if err != nil {
 		return nil, err
 	}
-	m := newFileSystem(ns, dir, opt)
-	if _, err := ns.Inode(ctx, m.root); err != nil {
+	if _, err := ns.Inode(ctx, ns.Cross(ns.Root())); err != nil {
 		return nil, fmt.Errorf("mount %q: %w", dir, err)
 	}
 	fd, err := attach(ctx, dir, opt)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := fuse.NewServer(m, "/dev/fd/"+strconv.Itoa(fd), m.serverOptions())
-	if err != nil {
-		detach(dir, true)
-		return nil, &Error{Op: "mount", Dir: dir, Err: err}
-	}
-	s := &Server{dir: dir, fs: m, done: make(chan struct{})}
-	m.start(conn)
-	go func() {
-		defer close(s.done)
-		conn.Serve()
-		m.stop()
-	}()
-	if err := s.handshake(); err != nil {
-		s.Detach()
-		return nil, &Error{Op: "mount", Dir: dir, Detail: "the new mount does not answer", Err: err}
-	}
-	return s, nil
+	return Serve(fd, dir, ns, opt)
 }
 
 // serverOptions are go-fuse's. It does not mount: it takes the descriptor.
