@@ -28,13 +28,13 @@ type Spec struct {
 
 	// Files opens the host's files; nil: this process does, by NewHostFiles
 	// with AllowBacking.
-	Files Opener
+	Files Opener `json:"-"`
 
 	// CacheBytes bounds the metadata cache of each filesystem and image; 0
 	// leaves it to each.
 	CacheBytes int64
 
-	Log *slog.Logger // nil: nothing is logged
+	Log *slog.Logger `json:"-"` // nil: nothing is logged
 }
 
 // An ImageSpec is one image to open.

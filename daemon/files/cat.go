@@ -16,7 +16,7 @@ func Cat(ctx context.Context, ns *vfs.Namespace, path string, w io.Writer) error
 	if err != nil {
 		return err
 	}
-	if err := regular(e); err != nil {
+	if err := Regular(e); err != nil {
 		return err
 	}
 	return stream(ctx, e.Inode, 0, e.Attr.Size, noHoles, func(s *segment) error {
@@ -28,8 +28,8 @@ func Cat(ctx context.Context, ns *vfs.Namespace, path string, w io.Writer) error
 	})
 }
 
-// regular refuses what holds no bytes.
-func regular(e *Entry) error {
+// Regular refuses what holds no bytes.
+func Regular(e *Entry) error {
 	switch e.Type() {
 	case syscall.S_IFREG:
 		return nil

@@ -76,7 +76,7 @@ func Checksum(ctx context.Context, ns *vfs.Namespace, path string, opt ChecksumO
 		return err
 	}
 	if !opt.Recursive || !from.isDir() {
-		if err := regular(from); err != nil {
+		if err := Regular(from); err != nil {
 			return err
 		}
 	}

@@ -60,7 +60,7 @@ func Grep(ctx context.Context, ns *vfs.Namespace, path string, opt GrepOptions, 
 		return err
 	}
 	if !opt.Recursive || !from.isDir() {
-		if err := regular(from); err != nil {
+		if err := Regular(from); err != nil {
 			return err
 		}
 	}

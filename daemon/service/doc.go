@@ -1,0 +1,70 @@
+// Package service is guestctld: it holds many images and mounts, each behind a
+// process of its own, and answers on the control socket. It stands beside
+// package daemon, which opens one image set, so that guestctl, which reads
+// images in its own process, links neither FUSE nor an HTTP server.
+//
+// # Terms
+//
+//   - An image is an attached image set (daemon.Spec), with an id that is the
+//     same for the same request, here and later. Attaching it again adds a
+//     reference to it. It is open (a worker has it), idle, or failed (its worker
+//     ended); idle and failed ones are opened again at their next use.
+//   - The Broker knows images, mounts and jobs, and parses no byte of an image.
+//   - A worker is the broker's own program, started again (RunWorker). It holds
+//     an Engine: guests opened once whoever uses them, their mounts, and the
+//     operations on them.
+//   - A use keeps an image open: an operation, a job, the making of a mount.
+//
+// # Broker and worker
+//
+// A worker opens nothing of the host. It is born with two sockets (passing.go).
+// Through one the broker sends it connections, on which it serves HTTP of its
+// own: /open, /close, /mount, /unmount, /wait, /stats and /op/NAME for the
+// operations, whose replies the broker passes on as they come (forward.go).
+// Through the other it asks the broker for descriptors (asking.go): an image of
+// a set that the broker knows, a file that an image names, a mount's /dev/fuse.
+// The broker opens them by the rules of package daemon and of whoever attached
+// the image, so that a parser that a guest has taken over reaches nothing else
+// through them. The locks of images are taken on the descriptors by the worker
+// and end with it.
+//
+// A mount is made by the broker and served by the worker. With isolation image
+// each image set has a worker, with isolation shared all have one.
+//
+// When a worker ends without being told to, its images have failed, its mounts
+// are dead and are taken out of the tree, events say so, and the next use
+// starts another worker; after five failures in a minute it waits. When the
+// broker is gone, killed perhaps, each worker unmounts, closes and ends. What is
+// left when all were killed is written down beside the socket (SOCKET.mounts)
+// and taken away when the next broker starts.
+//
+// # Access
+//
+// The socket has the mode 0660 and the group guestctl, or is in the user's own
+// runtime folder; who cannot open it is a stranger. The kernel says who
+// connects (SO_PEERCRED). Root and the user who runs the daemon may do all.
+// Others may read: what is attached, whoever attached it, and images below the
+// folders of Config.Images, which they may attach and detach; symlinks are
+// resolved first. They may not mount, unmount, end what others do, nor read the
+// results of others' jobs. Paths in a guest are resolved inside the guest.
+//
+// Mounting, unmounting and forced detaching go to the audit log, refused ones
+// too: JSON lines, each with the hash of the one before (audit.go).
+//
+// # Limits
+//
+// Requests have a size and a time; a connection is closed when its client reads
+// nothing for StallTimeout, and one user has so many at a time; an image has so
+// many operations at a time, others wait; opening has a time, after which the
+// worker is killed. Streams hold no more than their buffers, but for a sorted
+// listing (vfs: one directory at a time). Names are JSON: of a host's path that
+// is not UTF-8 nothing can be attached.
+//
+// # Locks
+//
+// image.turn, held while an image is opened or closed, then Broker.mu, then a
+// leaf: job.mu, bus.mu, meter.mu, process.mu, process.dial, Audit.mu. No worker
+// is asked while Broker.mu is held. Engine.mu and records.mu are leaves of a worker.
+//
+// This package may change; package client is the stable way to the socket.
+package service
