@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -92,11 +93,14 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			}
 			return cli.ShowAppHelp(c)
 		},
-		Commands: []*cli.Command{
-			s.filesystemsCommand(), s.dfCommand(), s.lsCommand(), s.catCommand(), s.cpCommand(), s.tarCommand(), s.checksumCommand(),
-			s.findCommand(), s.grepCommand(), s.statCommand(), s.demoCommand(), s.versionCommand(),
-			s.inspectCommand(),
-		},
+		// A group a line; a command is one line in its own file besides.
+		Commands: slices.Concat(
+			s.daemonCommands(),
+			[]*cli.Command{s.filesystemsCommand(), s.dfCommand(), s.lsCommand(), s.findCommand(), s.statCommand()},
+			[]*cli.Command{s.catCommand(), s.cpCommand(), s.tarCommand(), s.checksumCommand(), s.grepCommand()},
+			[]*cli.Command{s.inspectCommand()},
+			[]*cli.Command{s.demoCommand(), s.versionCommand()},
+		),
 	}
 	for _, c := range app.Commands {
 		c.OnUsageError = onUsageError

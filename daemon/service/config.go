@@ -24,7 +24,8 @@ type Config struct {
 	// Backing lists the folders below which images may name files, besides
 	// each image's own, whoever attaches them.
 	Backing []string `json:"backing"`
-	// Group is the group whose members may connect, where the daemon is root's.
+	// Group is the group, by name or number, whose members may connect, where
+	// the daemon is root's and there is such a group.
 	Group string `json:"group"`
 
 	CacheBytes   int64    `json:"cache_bytes"`   // of each filesystem and image; 0 leaves it to each

@@ -67,12 +67,8 @@ func (h *Held) Listen(group string) (net.Listener, error) {
 		return nil, err
 	}
 	if os.Geteuid() == 0 && group != "" {
-		if g, err := user.LookupGroup(group); err == nil {
-			gid, err := strconv.Atoi(g.Gid)
-			if err == nil {
-				err = os.Lchown(h.path, 0, gid)
-			}
-			if err != nil {
+		if gid, ok := groupID(group); ok {
+			if err := os.Lchown(h.path, 0, gid); err != nil {
 				l.Close()
 				return nil, err
 			}
@@ -83,6 +79,15 @@ func (h *Held) Listen(group string) (net.Listener, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// groupID is the number of a group, which may be given by name or number.
+func groupID(group string) (int, bool) {
+	if g, err := user.LookupGroup(group); err == nil {
+		group = g.Gid
+	}
+	gid, err := strconv.Atoi(group)
+	return gid, err == nil && gid >= 0
 }
 
 // Release removes the socket and lets go of the lock. The lock's file stays:

@@ -35,8 +35,11 @@ type Server struct {
 	conns map[int]int // by uid
 }
 
-// humaErrors makes huma's errors problems, once: it has one variable for all.
-var humaErrors = sync.OnceFunc(func() { huma.NewError = newHumaError })
+// humaErrors sets what huma has in variables for all, once: errors are problems, lists are never null.
+var humaErrors = sync.OnceFunc(func() {
+	huma.NewError = newHumaError
+	huma.DefaultArrayNullable = false
+})
 
 // NewServer makes the control socket of b.
 func NewServer(b *Broker) *Server {

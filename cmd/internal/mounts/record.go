@@ -237,3 +237,19 @@ func startTime(pid int) (uint64, error) {
 	}
 	return strconv.ParseUint(fields[19], 10, 64)
 }
+
+// Mine are the records of this user's daemons that run.
+func Mine() []Record {
+	var list []Record
+	for _, name := range records(ownDir(os.Geteuid())) {
+		f := open(name)
+		if f == nil {
+			continue
+		}
+		if f.Alive() {
+			list = append(list, f.Record)
+		}
+		f.Close()
+	}
+	return list
+}

@@ -1,0 +1,431 @@
+package conformance
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/guestctl/guestctl/tests/commands"
+	"github.com/guestctl/guestctl/tests/images"
+)
+
+// A service is a guestctld that runs.
+type service struct {
+	who    commands.Who
+	dir    string
+	socket string
+	audit  string
+	cmd    *exec.Cmd
+	stderr *bytes.Buffer
+	ended  chan struct{}
+}
+
+// serve starts guestctld with a configuration, and ends it at the end of the
+// test, if nobody has by then.
+func serve(t testing.TB, who commands.Who, config map[string]any) *service {
+	t.Helper()
+	dir := commands.Dir(t, who)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := &service{who: who, dir: dir, socket: filepath.Join(dir, "s"), audit: filepath.Join(dir, "audit.jsonl")}
+	if config == nil {
+		config = map[string]any{}
+	}
+	config["audit"] = s.audit
+	text, err := json.Marshal(config)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "config.json"), text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start(t)
+	t.Cleanup(func() { s.stop(t) })
+	return s
+}
+
+func (s *service) start(t testing.TB) {
+	t.Helper()
+	s.cmd = commands.Command(t, s.who, "guestctld", "-v", "--socket", s.socket, "--config", filepath.Join(s.dir, "config.json"))
+	s.stderr, s.ended = &bytes.Buffer{}, make(chan struct{})
+	s.cmd.Stderr = s.stderr
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = s.cmd.Wait() // stop looks at the state
+		close(s.ended)
+	}()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if c, err := net.Dial("unix", s.socket); err == nil {
+			c.Close()
+			return
+		}
+		select {
+		case <-s.ended:
+			t.Fatalf("guestctld ended: %s", s.stderr)
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatal("guestctld does not listen")
+		}
+	}
+}
+
+func (s *service) stop(t testing.TB) {
+	t.Helper()
+	select {
+	case <-s.ended:
+		return
+	default:
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may be gone
+	<-s.ended
+	if !s.cmd.ProcessState.Success() {
+		t.Errorf("guestctld: %v: %s", s.cmd.ProcessState, s.stderr)
+	}
+	if _, err := os.Lstat(s.socket); err == nil {
+		t.Error("guestctld left its socket")
+	}
+}
+
+// kill ends it as nothing should, with its workers where all is set.
+func (s *service) kill(t testing.TB, all bool) {
+	t.Helper()
+	var pids []int
+	if all {
+		for _, i := range s.images(t) {
+			pids = append(pids, i.Worker.PID)
+		}
+		// Stopped, none can unmount before it is killed.
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGSTOP)
+		}
+	}
+	_ = s.cmd.Process.Kill()
+	<-s.ended
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		commands.Gone(t, pid)
+	}
+}
+
+type imageRecord struct {
+	ID     string
+	State  string
+	Mounts int
+	Worker struct{ PID int }
+}
+
+func (s *service) images(t testing.TB) []imageRecord {
+	t.Helper()
+	var r struct{ Images []imageRecord }
+	if err := json.Unmarshal([]byte(commands.Must(t, s.who, "guestctl", "list", "--json", "--socket", s.socket)), &r); err != nil {
+		t.Fatal(err)
+	}
+	return r.Images
+}
+
+// curl asks as who does.
+func (s *service) curl(t testing.TB, cmd *exec.Cmd) (status int, body string) {
+	t.Helper()
+	r := commands.Finish(t, cmd)
+	if r.Status != 0 {
+		return -r.Status, r.Stderr
+	}
+	text, code, _ := strings.Cut(r.Stdout, "\nstatus ")
+	if _, err := fmt.Sscan(code, &status); err != nil {
+		t.Fatalf("curl says %q", r.Stdout)
+	}
+	return status, text
+}
+
+func curlArgs(socket, method, path, body string) []string {
+	list := []string{"-sS", "--unix-socket", socket, "-X", method, "-w", "\nstatus %{http_code}", "http://guestctl" + path}
+	if body != "" {
+		list = append(list, "-H", "Content-Type: application/json", "-d", body)
+	}
+	return list
+}
+
+func TestServiceMounts(t *testing.T) {
+	both(t, func(t *testing.T, who commands.Who) {
+		images.NeedFUSE(t)
+		s := serve(t, who, nil)
+		image := guest(t, who)
+		mnt := filepath.Join(commands.Dir(t, who), "mnt")
+		commands.Must(t, who, "mkdir", mnt)
+		at := []string{"--socket", s.socket}
+		if out := commands.Must(t, who, "guestctl", append([]string{"mount", image, mnt}, at...)...); out != "" {
+			t.Errorf("without a terminal mount says %q", out)
+		}
+		if got := commands.Must(t, who, "cat", mnt+"/etc/hostname"); got != "demo-guest\n" {
+			t.Errorf("etc/hostname holds %q", got)
+		}
+		list := commands.Must(t, who, "guestctl", append([]string{"list"}, at...)...)
+		if !strings.Contains(list, mnt) || !strings.Contains(list, image) || !strings.Contains(list, "open") {
+			t.Errorf("list says\n%s", list)
+		}
+		status := commands.Must(t, who, "guestctl", append([]string{"status"}, at...)...)
+		if !strings.Contains(status, "1 open, 0 idle, 0 failed") || !strings.Contains(status, "Access   write") {
+			t.Errorf("status says\n%s", status)
+		}
+		worker := s.images(t)[0].Worker.PID
+		commands.Must(t, who, "guestctl", append([]string{"umount", mnt}, at...)...)
+		if mounted(t, mnt) || commands.Running(worker) {
+			t.Error("unmount came back before the mount and the worker were gone")
+		}
+		r := commands.Run(t, who, "guestctl", append([]string{"unmount", mnt}, at...)...)
+		if r.Status != 1 || !strings.Contains(r.Stderr, "has no mount on "+mnt) || !strings.Contains(r.Stderr, "guestunmount "+mnt) {
+			t.Errorf("a second unmount: %d %s", r.Status, r.Stderr)
+		}
+		// Shutdown takes mounts away, and those in use out of the tree.
+		commands.Must(t, who, "guestctl", append([]string{"mount", image, mnt, "-o", "noxattr"}, at...)...)
+		s.stop(t)
+		if mounted(t, mnt) {
+			t.Error("guestctld ended and left its mount")
+		}
+		r = commands.Run(t, who, "guestctl", append([]string{"status"}, at...)...)
+		if r.Status != 1 || !strings.Contains(r.Stderr, "no daemon answers at "+s.socket) {
+			t.Errorf("status without a daemon: %d %s", r.Status, r.Stderr)
+		}
+		if out := commands.Must(t, who, "guestctld", "--verify-audit", s.audit); out != "3 entries, whole\n" {
+			t.Errorf("the audit log: %s", out)
+		}
+	})
+}
+
+// Killed, it leaves no mount and no socket that is in the way: its workers
+// unmount by themselves, and what is left when they are killed too the next
+// daemon takes away.
+func TestServiceKilled(t *testing.T) {
+	images.NeedFUSE(t)
+	for _, all := range []bool{false, true} {
+		s := serve(t, commands.Self, nil)
+		image := guest(t, commands.Self)
+		mnt := filepath.Join(commands.Dir(t, commands.Self), "mnt")
+		commands.Must(t, commands.Self, "mkdir", mnt)
+		commands.Must(t, commands.Self, "guestctl", "mount", image, mnt, "--socket", s.socket)
+		worker := s.images(t)[0].Worker.PID
+		s.kill(t, all)
+		if !all {
+			commands.Gone(t, worker)
+			if mounted(t, mnt) {
+				t.Error("the worker of a killed daemon left its mount")
+			}
+		} else if !mounted(t, mnt) {
+			t.Error("the test is void: the mount is gone already")
+		}
+		if _, err := os.Lstat(s.socket); err != nil {
+			t.Errorf("the test is void: %v", err)
+		}
+		s.start(t)
+		if mounted(t, mnt) {
+			t.Error("the next daemon left a dead mount")
+		}
+		commands.Must(t, commands.Self, "guestctl", "mount", image, mnt, "--socket", s.socket)
+		commands.Must(t, commands.Self, "guestctl", "unmount", mnt, "--socket", s.socket)
+		s.stop(t)
+	}
+}
+
+func TestServiceIsOne(t *testing.T) {
+	s := serve(t, commands.Self, nil)
+	r := commands.Run(t, commands.Self, "guestctld", "--socket", s.socket)
+	if r.Status != 1 || !strings.Contains(r.Stderr, "another daemon serves "+s.socket) {
+		t.Errorf("a second guestctld: %d %s", r.Status, r.Stderr)
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--nonsense"}, "unknown option --nonsense"},
+		{[]string{"here"}, `"here" is no option`},
+		{[]string{"--socket"}, "option --socket needs a value"},
+	} {
+		if r := commands.Run(t, commands.Self, "guestctld", c.args...); r.Status != 2 || !strings.Contains(r.Stderr, c.says) {
+			t.Errorf("guestctld %q: %d %s", c.args, r.Status, r.Stderr)
+		}
+	}
+	bad := filepath.Join(s.dir, "bad.json")
+	for text, says := range map[string]string{`{"odd":1}`: `unknown field "odd"`, `{"isolation":"none"}`: "isolation is", `{"idle_after":5}`: "a duration is a string",
+		`{"images":["relative"]}`: "is not an absolute path", `{`: "configuration " + bad} {
+		if err := os.WriteFile(bad, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if r := commands.Run(t, commands.Self, "guestctld", "--config", bad, "--socket", s.socket+"2"); r.Status != 1 || !strings.Contains(r.Stderr, says) {
+			t.Errorf("configuration %s: %d %s", text, r.Status, r.Stderr)
+		}
+	}
+}
+
+// As systemd starts it: the socket is there before, and stays after; readiness
+// and the stop are told.
+func TestServiceUnderSystemd(t *testing.T) {
+	dir := commands.Dir(t, commands.Self)
+	path := filepath.Join(dir, "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	told, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer told.Close()
+	// exec keeps the pid that LISTEN_PID names.
+	cmd := commands.Command(t, commands.Self, "sh", "-c", `LISTEN_PID=$$ exec "$0"`, commands.Bin(t, "guestctld"))
+	cmd.Env = append(cmd.Env, "LISTEN_FDS=1", "NOTIFY_SOCKET="+told.LocalAddr().String(), "XDG_STATE_HOME="+dir)
+	cmd.ExtraFiles = []*os.File{f}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	hear := func(want string) {
+		t.Helper()
+		b := make([]byte, 4096)
+		_ = told.SetReadDeadline(time.Now().Add(30 * time.Second)) // a socket has deadlines
+		n, err := told.Read(b)
+		if err != nil || !strings.HasPrefix(string(b[:n]), want) {
+			t.Errorf("systemd is told %q, %v; want %s", b[:n], err, want)
+		}
+	}
+	hear("READY=1")
+	if out := commands.Must(t, commands.Self, "guestctl", "status", "--socket", path); !strings.Contains(out, "Status   ok") {
+		t.Errorf("status says %s", out)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	hear("STOPPING=1")
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("guestctld: %v: %s", err, &stderr)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("it removed systemd's socket: %v", err)
+	}
+}
+
+// stranger is a user who is in no group of the socket's.
+const stranger = images.Ordinary + 1
+
+// as makes a command run as another user.
+func as(t testing.TB, uid int, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := commands.Command(t, commands.User, name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+	return cmd
+}
+
+func TestServiceAccess(t *testing.T) {
+	images.NeedRoot(t)
+	images.NeedFUSE(t)
+	images.NeedTool(t, "curl")
+	// What readers may open, and what they may not.
+	allowed, private := commands.Dir(t, commands.Self), commands.Dir(t, commands.Self)
+	image := guest(t, commands.Self)
+	inside, outside := filepath.Join(allowed, "inside.img"), filepath.Join(private, "outside.img")
+	for _, path := range []string{inside, outside} {
+		images.CopyAs(t, image, path, 0)
+	}
+	for link, target := range map[string]string{"link.img": outside, "out": private} {
+		if err := os.Symlink(target, filepath.Join(allowed, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := serve(t, commands.Self, map[string]any{"images": []string{allowed}, "group": fmt.Sprint(images.Ordinary)})
+	var st unix.Stat_t
+	if err := unix.Stat(s.socket, &st); err != nil || st.Mode&0o777 != 0o660 || st.Uid != 0 || st.Gid != images.Ordinary {
+		t.Fatalf("the socket: mode %o, %d:%d, %v", st.Mode, st.Uid, st.Gid, err)
+	}
+	r := commands.Finish(t, as(t, stranger, "guestctl", "status", "--socket", s.socket))
+	if r.Status != 1 || !strings.Contains(r.Stderr, "may not be used by this user") {
+		t.Errorf("a stranger: %d %s %s", r.Status, r.Stdout, r.Stderr)
+	}
+	reader := func(method, path, body string) (int, string) {
+		return s.curl(t, as(t, images.Ordinary, "curl", curlArgs(s.socket, method, path, body)...))
+	}
+	root := func(method, path, body string) (int, string) {
+		return s.curl(t, commands.Command(t, commands.Self, "curl", curlArgs(s.socket, method, path, body)...))
+	}
+	attach := func(path string) string { return fmt.Sprintf(`{"images":[{"path":%q}]}`, path) }
+	var img imageRecord
+	status, body := reader("POST", "/v1/images", attach(inside))
+	if err := json.Unmarshal([]byte(body), &img); err != nil || status != 200 {
+		t.Fatalf("a reader attaches an allowed image: %d %s", status, body)
+	}
+	files := "/v1/images/" + img.ID + "/files"
+	status, body = root("POST", "/v1/images", attach(outside))
+	var rootImage imageRecord
+	if err := json.Unmarshal([]byte(body), &rootImage); err != nil || status != 200 {
+		t.Fatalf("root attaches: %d %s", status, body)
+	}
+	status, body = root("POST", "/v1/jobs", `{"image":"`+rootImage.ID+`","kind":"list"}`)
+	var job struct{ ID string }
+	if err := json.Unmarshal([]byte(body), &job); err != nil || status != 200 {
+		t.Fatalf("root starts a job: %d %s", status, body)
+	}
+	mnt := filepath.Join(commands.Dir(t, commands.Self), "mnt")
+	commands.Must(t, commands.Self, "mkdir", mnt)
+	status, body = root("POST", "/v1/mounts", fmt.Sprintf(`{"image":%q,"dir":%q}`, rootImage.ID, mnt))
+	var mount struct{ ID string }
+	if err := json.Unmarshal([]byte(body), &mount); err != nil || status != 200 {
+		t.Fatalf("root mounts: %d %s", status, body)
+	}
+	for _, c := range []struct {
+		what, method, path, body string
+		status                   int
+		says                     string
+	}{
+		{"reads health", "GET", "/v1/health", "", 200, `"access":"read"`},
+		{"reads a file", "GET", files + "/content?path=/etc/hostname", "", 200, "demo-guest"},
+		{"reads the guest's shadow through no link of the host", "GET", files + "/content?path=/etc/shadow", "", 200, "alice:*"},
+		{"climbs", "GET", files + "/content?path=/../../../../etc/hostname", "", 200, "demo-guest"},
+		{"reads what root attached", "GET", "/v1/images/" + rootImage.ID + "/files/content?path=/etc/hostname", "", 200, "demo-guest"},
+		{"opens an image outside", "POST", "/v1/images", attach(outside), 403, `"image_not_allowed"`},
+		{"opens one through a link", "POST", "/v1/images", attach(filepath.Join(allowed, "link.img")), 403, `"image_not_allowed"`},
+		{"opens one through a folder's link", "POST", "/v1/images", attach(filepath.Join(allowed, "out/outside.img")), 403, `"image_not_allowed"`},
+		{"opens one through ..", "POST", "/v1/images", attach(allowed + "/../" + filepath.Base(private) + "/outside.img"), 403, `"image_not_allowed"`},
+		{"asks whether a file is there", "POST", "/v1/images", attach("/root/nothing"), 403, `"image_not_allowed"`},
+		{"allows backing files", "POST", "/v1/images", fmt.Sprintf(`{"images":[{"path":%q}],"allow_backing":["/root"]}`, inside), 403, `"forbidden"`},
+		{"mounts", "POST", "/v1/mounts", fmt.Sprintf(`{"image":%q,"dir":%q}`, img.ID, mnt), 403, `"forbidden"`},
+		{"unmounts", "DELETE", "/v1/mounts/" + mount.ID, "", 403, `"forbidden"`},
+		{"takes root's image away", "DELETE", "/v1/images/" + rootImage.ID, "", 403, `"forbidden"`},
+		{"forces", "DELETE", "/v1/images/" + img.ID + "?force=true", "", 403, `"forbidden"`},
+		{"cancels root's job", "DELETE", "/v1/jobs/" + job.ID, "", 403, `"forbidden"`},
+		{"reads the result of root's job", "GET", "/v1/jobs/" + job.ID + "/result", "", 403, `"forbidden"`},
+		{"starts a job", "POST", "/v1/jobs", `{"image":"` + img.ID + `","kind":"list"}`, 200, `"running"`},
+		{"gives back what it attached", "DELETE", "/v1/images/" + img.ID, "", 204, ""},
+	} {
+		status, body := reader(c.method, c.path, c.body)
+		for end := time.Now().Add(10 * time.Second); status == 409 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			status, body = reader(c.method, c.path, c.body) // its job still runs
+		}
+		if status != c.status || !strings.Contains(body, c.says) {
+			t.Errorf("a reader %s: %d %s, want %d %s", c.what, status, body, c.status, c.says)
+		}
+	}
+	commands.Must(t, commands.Self, "guestctl", "unmount", mnt, "--socket", s.socket)
+	text, err := os.ReadFile(s.audit)
+	if err != nil || strings.Count(string(text), `"uid":1000`) != 2 || strings.Count(string(text), `"result":"forbidden"`) != 2 {
+		t.Errorf("the audit log, %v:\n%s", err, text)
+	}
+}
