@@ -43,6 +43,7 @@ func (s *streams) tarCommand() *cli.Command {
 func (s *session) tar(g *opened, t target) error {
 	p := s.startProgress("archived", false)
 	defer p.end()
+	s.expectTree(p, g, t)
 	opt := files.TarOptions{NoXattrs: s.cli.Bool("no-xattrs"), NoSparse: s.cli.Bool("no-sparse"), Problem: s.problem(g, t), Warn: s.warn(g, t), Progress: p.add}
 	if name := s.cli.String("file"); name != "" && name != "-" {
 		return writeFile(name, func(w writer) error { return files.Tar(s.ctx, g.namespace(), t.path, w, opt) })

@@ -38,6 +38,7 @@ func (s *streams) checksumCommand() *cli.Command {
 			p := s.startProgress("read", true)
 			defer p.end()
 			return s.each(argv, func(g *opened, t target) error {
+				s.expectTree(p, g, t)
 				opt := files.ChecksumOptions{Hash: hash, Recursive: s.cli.Bool("recursive"), Problem: s.problem(g, t), Progress: p.add}
 				return files.Checksum(s.ctx, g.namespace(), t.path, opt, func(sum files.Sum) error {
 					if s.cli.Bool("json") {

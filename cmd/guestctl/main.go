@@ -45,8 +45,8 @@ func run(ctx context.Context, argv []string, stdout, stderr io.Writer) int {
 		err = app.RunContext(ctx, append([]string{app.Name}, argv...))
 	}
 	failed := exitFailed
-	if len(argv) > 0 && argv[0] == "grep" {
-		failed = exitUsage // as grep has it
+	if len(argv) > 0 && (argv[0] == "grep" || argv[0] == "diff") {
+		failed = exitUsage // as their namesakes have it
 	}
 	exit := (*exitError)(nil)
 	usage := (*args.UsageError)(nil)
@@ -98,7 +98,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			s.daemonCommands(),
 			[]*cli.Command{s.filesystemsCommand(), s.dfCommand(), s.lsCommand(), s.findCommand(), s.statCommand()},
 			[]*cli.Command{s.catCommand(), s.cpCommand(), s.tarCommand(), s.checksumCommand(), s.grepCommand()},
-			[]*cli.Command{s.inspectCommand()},
+			[]*cli.Command{s.inspectCommand(), s.diffCommand()},
 			[]*cli.Command{s.demoCommand(), s.versionCommand()},
 		),
 	}

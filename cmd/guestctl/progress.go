@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -100,6 +102,34 @@ func (p *progress) line(after time.Duration) string {
 	full := int(float64(done) / float64(total) * progressWidth)
 	bar := strings.Repeat("=", full) + strings.Repeat(" ", progressWidth-full)
 	return fmt.Sprintf("%s [%s] %d%% %s of %s%s", p.what, bar, int(float64(done)/float64(total)*100), number(done), number(total), rate)
+}
+
+// expectTree says how much there is at a place, where that is the whole guest:
+// of a folder nobody knows before it was walked.
+func (s *session) expectTree(p *progress, g *opened, t target) {
+	if p.w != nil && t.path == "/" {
+		p.expect(bytesUsed(s.ctx, g))
+	}
+}
+
+// inodesUsed and bytesUsed are about how much there is in a guest's tree; 0
+// where that is not known.
+func inodesUsed(ctx context.Context, g *opened) (n int64) {
+	for _, at := range g.namespace().Attachments() {
+		if u, err := at.Tree.FileSystem().Usage(ctx); err == nil && u.FilesFree < u.Files {
+			n += int64(min(u.Files-u.FilesFree, math.MaxInt32))
+		}
+	}
+	return n
+}
+
+func bytesUsed(ctx context.Context, g *opened) (n int64) {
+	for _, at := range g.namespace().Attachments() {
+		if u, err := at.Tree.FileSystem().Usage(ctx); err == nil && u.Free < u.Blocks && u.BlockSize > 0 {
+			n += int64(min(u.Blocks-u.Free, math.MaxInt64/256/uint64(u.BlockSize))) * int64(u.BlockSize)
+		}
+	}
+	return n
 }
 
 // clear takes the line away, for something else to be printed there.
