@@ -76,7 +76,8 @@ var (
 // A _test.go file may import its layer's own modules, all of this module that builds or checks images, and these; go-fuse
 // it may not, nor may anything look up to mount, daemon or cmd from below.
 var testOthers = []string{"github.com/diskfs/go-diskfs", "github.com/dsoprea/go-ext4", "github.com/google/go-cmp",
-	"golang.org/x/sys", "golang.org/x/sync", "golang.org/x/text", "github.com/klauspost/compress"}
+	"golang.org/x/sys", "golang.org/x/sync", "golang.org/x/text", "github.com/klauspost/compress",
+	"github.com/rogpeppe/go-internal", "github.com/santhosh-tekuri/jsonschema/v6"}
 
 var testModule = []string{"tests/...", "formats/...", "vfs/...", "filesystems/..."}
 

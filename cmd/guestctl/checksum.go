@@ -7,18 +7,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/guestctl/guestctl/cmd/internal/args"
+	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/files"
 )
-
-// A sumRecord is a checksum as --json shows it.
-type sumRecord struct {
-	Schema    string `json:"schema"` // guestctl.checksum/1
-	Path      string `json:"path"`   // in the guest; U+FFFD stands for what is not UTF-8
-	PathRaw   []byte `json:"path_raw,omitempty"`
-	Algorithm string `json:"algorithm"`
-	Hex       string `json:"hex"`
-	Size      int64  `json:"size"`
-}
 
 func (s *streams) checksumCommand() *cli.Command {
 	return &cli.Command{
@@ -42,7 +33,7 @@ func (s *streams) checksumCommand() *cli.Command {
 				opt := files.ChecksumOptions{Hash: hash, Recursive: s.cli.Bool("recursive"), Problem: s.problem(g, t), Progress: p.add}
 				return files.Checksum(s.ctx, g.namespace(), t.path, opt, func(sum files.Sum) error {
 					if s.cli.Bool("json") {
-						r := sumRecord{Schema: "guestctl.checksum/1", Path: sum.Path, Algorithm: name, Hex: sum.Hex, Size: sum.Size}
+						r := api.Checksum{Schema: api.ChecksumSchema, Path: sum.Path, Algorithm: name, Hex: sum.Hex, Size: sum.Size}
 						r.Path, r.PathRaw = jsonText(sum.Path)
 						return s.out.json.Encode(r)
 					}

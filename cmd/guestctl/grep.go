@@ -7,22 +7,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/guestctl/guestctl/cmd/internal/args"
+	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/files"
 )
-
-// A matchRecord is a line found as --json shows it. With -c and -l there is
-// one for each file, without line, offset and text.
-type matchRecord struct {
-	Schema  string `json:"schema"` // guestctl.match/1
-	Path    string `json:"path"`   // in the guest; U+FFFD stands for what is not UTF-8
-	PathRaw []byte `json:"path_raw,omitempty"`
-	Line    int64  `json:"line,omitempty"`   // from 1
-	Offset  *int64 `json:"offset,omitempty"` // of the line's first byte in the file
-	Text    string `json:"text,omitempty"`
-	TextRaw []byte `json:"text_raw,omitempty"`
-	Count   *int64 `json:"count,omitempty"`  // with -c
-	Binary  bool   `json:"binary,omitempty"` // it matches and is binary: lines are not shown
-}
 
 func (s *streams) grepCommand() *cli.Command {
 	return &cli.Command{
@@ -214,7 +201,7 @@ func (g *grepper) nameEnd(end byte) byte {
 }
 
 func (g *grepper) printJSON(h *files.Hit, lists bool) error {
-	r := matchRecord{Schema: "guestctl.match/1", Binary: h.Binary}
+	r := api.Match{Schema: api.MatchSchema, Binary: h.Binary}
 	r.Path, r.PathRaw = jsonText(h.Path)
 	switch {
 	case g.opt.Count:

@@ -11,10 +11,10 @@ type Finding struct {
 	Schema    string `json:"schema"` // FindingSchema
 	Image     string `json:"image"`
 	Snapshot  string `json:"snapshot,omitempty"`
-	Where     string `json:"where"`            // image disk volume: what Offset counts in
-	Volume    string `json:"volume,omitempty"` // "sda1"
-	Type      string `json:"type,omitempty"`   // of the filesystem
-	Path      string `json:"path,omitempty"`   // in the filesystem; U+FFFD stands for what is not UTF-8
+	Where     string `json:"where" enum:"image,disk,volume"` // image disk volume: what Offset counts in
+	Volume    string `json:"volume,omitempty"`               // "sda1"
+	Type      string `json:"type,omitempty"`                 // of the filesystem
+	Path      string `json:"path,omitempty"`                 // in the filesystem; U+FFFD stands for what is not UTF-8
 	PathRaw   []byte `json:"path_raw,omitempty"`
 	Inode     uint64 `json:"inode,omitempty"`
 	Structure string `json:"structure"`          // by its specification's name; "" where that is not known

@@ -6,8 +6,8 @@ const DiffSchema = "guestctl.diff/1"
 // Difference is a path at which two trees differ: `guestctl diff --json`.
 type Difference struct {
 	Schema  string   `json:"schema"` // DiffSchema
-	Change  string   `json:"change"` // added removed changed
-	Path    string   `json:"path"`   // below the two places; U+FFFD stands for what is not UTF-8
+	Change  string   `json:"change" enum:"added,removed,changed"`
+	Path    string   `json:"path"` // below the two places; U+FFFD stands for what is not UTF-8
 	PathRaw []byte   `json:"path_raw,omitempty"`
 	What    []string `json:"what,omitempty"`   // changed: type size content target device mode owner links flags mtime xattrs
 	Xattrs  []string `json:"xattrs,omitempty"` // names of those that differ

@@ -8,48 +8,19 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/vfs"
 )
 
-// RecordSchema names the shape of Record. Fields may be added under the same
-// name; a field that is removed or changes its meaning makes a new one.
-const RecordSchema = "guestctl.file/1"
-
 // A Record is a file as --json shows it: by ls, find and stat, one object a
 // line.
-type Record struct {
-	Schema  string `json:"schema"`             // RecordSchema
-	Path    string `json:"path"`               // in the guest; U+FFFD stands for what is not UTF-8
-	PathRaw []byte `json:"path_raw,omitempty"` // base64 of the bytes, where they are not UTF-8
-	Type    string `json:"type"`               // file directory symlink chardev blockdev fifo socket unknown
-	Mode    string `json:"mode"`               // permission bits in octal: "0644", "4755"
-	Nlink   uint32 `json:"nlink"`
-	UID     uint32 `json:"uid"`
-	GID     uint32 `json:"gid"`
-	Size    int64  `json:"size"`   // bytes
-	Blocks  int64  `json:"blocks"` // of 512 bytes, allocated
-	Inode   uint64 `json:"inode"`  // unique in the guest, as a mount shows it
-	Volume  string `json:"volume"` // "sda2"
-	Mtime   string `json:"mtime"`  // RFC 3339 with nanoseconds, UTC
-	Ctime   string `json:"ctime"`
-	Atime   string `json:"atime"`
-	Btime   string `json:"btime,omitempty"` // where it is recorded
-
-	Target    string `json:"target,omitempty"` // of a symlink
-	TargetRaw []byte `json:"target_raw,omitempty"`
-	Device    string `json:"device,omitempty"` // "major:minor" of a device
-
-	Flags   []string          `json:"flags,omitempty"`   // immutable append nodump compressed encrypted verity
-	Project uint32            `json:"project,omitempty"` // project id, where not 0
-	Xattrs  map[string][]byte `json:"xattrs,omitempty"`  // values in base64; by stat only
-	Error   string            `json:"error,omitempty"`   // what of it could not be read
-}
+type Record = api.File
 
 // NewRecord describes e. What else has to be read of it is, and where that
 // fails, Error says so; with withXattrs its extended attributes are.
 func NewRecord(ctx context.Context, ns *vfs.Namespace, e *Entry, withXattrs bool) Record {
 	a := e.Attr
-	r := Record{Schema: RecordSchema, Type: typeName(e.Type()), Mode: fmt.Sprintf("%04o", a.Mode&0o7777), Nlink: a.Nlink,
+	r := Record{Schema: api.FileSchema, Type: typeName(e.Type()), Mode: fmt.Sprintf("%04o", a.Mode&0o7777), Nlink: a.Nlink,
 		UID: a.UID, GID: a.GID, Size: a.Size, Blocks: a.Blocks, Inode: ns.Number(e.Node), Volume: e.Node.Tree.Name(),
 		Mtime: formatTime(a.Mtime), Ctime: formatTime(a.Ctime), Atime: formatTime(a.Atime), Project: a.Project, Flags: flagNames(a.Flags)}
 	r.Path, r.PathRaw = text(e.Path)
