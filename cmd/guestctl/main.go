@@ -99,7 +99,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			[]*cli.Command{s.filesystemsCommand(), s.dfCommand(), s.lsCommand(), s.findCommand(), s.statCommand()},
 			[]*cli.Command{s.catCommand(), s.cpCommand(), s.tarCommand(), s.checksumCommand(), s.grepCommand()},
 			[]*cli.Command{s.inspectCommand(), s.diffCommand(), s.checkCommand()},
-			[]*cli.Command{s.schemaCommand(), s.demoCommand(), s.versionCommand()},
+			[]*cli.Command{s.schemaCommand(), s.completionCommand(), s.demoCommand(), s.versionCommand()},
 		),
 	}
 	for _, c := range app.Commands {
