@@ -14,7 +14,7 @@ import (
 
 	"github.com/guestctl/guestctl/filesystems/fat"
 	"github.com/guestctl/guestctl/formats/block"
-	"github.com/guestctl/guestctl/formats/block/blocktest"
+	"github.com/guestctl/guestctl/formats/raw"
 	"github.com/guestctl/guestctl/tests/images"
 	"github.com/guestctl/guestctl/vfs"
 	"github.com/guestctl/guestctl/vfs/vfstest"
@@ -22,7 +22,7 @@ import (
 
 func run(t testing.TB, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), "TZ=UTC", "MTOOLS_SKIP_CHECK=1", "LC_ALL=C.UTF-8")
@@ -37,7 +37,7 @@ func run(t testing.TB, name string, args ...string) string {
 func names() []string {
 	return []string{
 		"README.TXT", "readme.md", "Mixed.Case", "lower.TXT", "UPPER.txt", "a", "A B C", ".hidden", "trailing.dots.x",
-		"ünïcödé", "日本語のファイル", "éèê.ÀÇ", strings.Repeat("n", 200) + ".long", strings.Repeat("é", 120),
+		"ünïcödé", "日本語のファイル", "éèê.ÀÇ", strings.Repeat("n", 200) + ".long", strings.Repeat("m", 255), strings.Repeat("é", 120),
 		"exactly-13-ch", "exactly-26-characters-here", "a+b,c;d=e[f]",
 	}
 }
@@ -70,7 +70,7 @@ func source(t testing.TB, files int) string {
 		write(filepath.Join(dir, "sizes", fmt.Sprintf("size-%02d-%d", i, n)), n)
 	}
 	deep := dir
-	for i := range 12 {
+	for i := range 30 {
 		deep = filepath.Join(deep, fmt.Sprintf("deep directory %d", i))
 	}
 	write(filepath.Join(deep, "bottom"), 10)
@@ -83,14 +83,15 @@ func source(t testing.TB, files int) string {
 	return dir
 }
 
-// device opens an image file as a device in memory.
+// device opens an image file.
 func device(t testing.TB, path string) block.Device {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	f, err := raw.OpenFile(path, raw.Options{Lock: raw.ForceShare})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return blocktest.NewMemory(b)
+	t.Cleanup(func() { f.Close() })
+	return f
 }
 
 // options name the code page that mtools writes short names in.

@@ -196,15 +196,13 @@ func (d directory) pieces(ctx context.Context, fs *FileSystem, from int64) iter.
 			if n == 0 {
 				return
 			}
-			if at >= ahead {
-				if window > 0 {
-					d.readAhead(ctx, fs, at, window)
-				}
+			switch {
+			case at == from:
+				ahead = at + n
+			case at >= ahead:
 				window = min(max(2*window, dirUnit), aheadMax)
+				d.readAhead(ctx, fs, at, window)
 				ahead = at + window
-				if at == from {
-					ahead = at + n
-				}
 			}
 			b, err := fs.store.Read(ctx, txn.Addr{Off: pos, Len: int(n)}, fs.dirKind)
 			if err != nil {
