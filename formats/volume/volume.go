@@ -56,6 +56,7 @@ import (
 	"github.com/guestctl/guestctl/formats/volume/luks"
 	"github.com/guestctl/guestctl/formats/volume/lvm2"
 	"github.com/guestctl/guestctl/formats/volume/mbr"
+	"github.com/guestctl/guestctl/formats/volume/md"
 	"github.com/guestctl/guestctl/formats/volume/scheme"
 )
 
@@ -77,7 +78,7 @@ const maxDepth = 32
 // whole disk stands before the tables, since it may hold one, and GPT before
 // MBR, since every GPT disk also has an MBR.
 func All() []Scheme {
-	return []Scheme{luks.Scheme(), lvm2.Scheme(), gpt.Scheme(), mbr.Scheme()}
+	return []Scheme{md.Scheme(), luks.Scheme(), lvm2.Scheme(), gpt.Scheme(), mbr.Scheme()}
 }
 
 // IsTable says whether the scheme of that name is a partition table.
@@ -145,7 +146,7 @@ func (s *scanner) pass(ctx context.Context, opt Options) (found bool, err error)
 			}
 		}
 		if len(devs) == 0 {
-			return found, nil
+			continue
 		}
 		answer, err := sch.Scan(ctx, devs, opt)
 		if ctx.Err() != nil {

@@ -110,6 +110,38 @@ func (a *array) member(ctx context.Context, p []byte, at place) error {
 	return block.ReadFull(ctx, dev, p, at.off)
 }
 
+// Usable says whether the members that are there have all bytes of an array
+// that this package made.
+func Usable(dev block.Device) bool {
+	a, ok := dev.(*array)
+	if !ok {
+		return true
+	}
+	if a.parity != nil {
+		lost := 0
+		for _, m := range a.members {
+			if m == nil {
+				lost++
+			}
+		}
+		return lost <= a.parity.parities
+	}
+	// The places of copies repeat after as many chunks as there are members.
+	off := int64(0)
+	for i := 0; i < len(a.members) && off < a.size; i++ {
+		copies, n := a.geo.find(off)
+		found := false
+		for _, c := range copies {
+			found = found || a.members[c.member] != nil
+		}
+		if !found {
+			return false
+		}
+		off += n
+	}
+	return true
+}
+
 func (a *array) Locate(ctx context.Context, off, n int64) (block.Run, error) {
 	if n = block.Clamp(off, n, a.size); n == 0 {
 		return block.Run{}, io.EOF

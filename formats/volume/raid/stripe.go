@@ -63,7 +63,7 @@ func (w whole) find(off int64) ([]place, int64) {
 type Ten struct {
 	Near, Far int
 	Offset    bool  // far copies follow each stripe ("offset"), else each part of the member ("far")
-	Sets      bool  // far copies stay within sets of Near*Far members
+	Set       int   // far copies stay within sets of so many members; 0 is all of them
 	Chunk     int64 // bytes
 	Length    int64 // bytes used of each member
 }
@@ -100,9 +100,12 @@ func RAID10(members []block.Device, t Ten) (block.Device, error) {
 	} else {
 		g.stride = used / far * t.Chunk
 	}
-	if t.Sets {
-		if g.set = near * far; n%g.set != 0 {
-			g.last = (n/g.set - 1) * g.set
+	if set := int64(t.Set); set > 0 && set < n {
+		if set < near {
+			return nil, fmt.Errorf("RAID 10 in sets of %d members with %d near copies: %w", set, near, syscall.EINVAL)
+		}
+		if g.set = set; n%set != 0 {
+			g.last = (n/set - 1) * set
 		}
 	}
 	return newArray(members, chunks*t.Chunk, g, nil)

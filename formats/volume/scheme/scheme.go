@@ -34,9 +34,6 @@ type Volume struct {
 	Aliases []string
 	// Holds is the scheme whose member this volume is; "" where it is none.
 	Holds string
-	// Members counts, for a volume of several devices, those that are there;
-	// Want those that there should be. Both are 0 for others.
-	Members, Want int
 }
 
 // A Device is a named input: a disk, or a volume found on one.
