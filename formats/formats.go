@@ -21,6 +21,7 @@ import (
 	"github.com/guestctl/guestctl/formats/ondisk"
 	"github.com/guestctl/guestctl/formats/qcow2"
 	"github.com/guestctl/guestctl/formats/raw"
+	"github.com/guestctl/guestctl/formats/vmdk"
 )
 
 // The contract, under the name by which the other layers know it.
@@ -35,7 +36,11 @@ type (
 // All lists the formats in the order in which they are asked. raw, which takes
 // anything, stands last.
 func All() []Format {
-	return []Format{qcow2.Format(), raw.Format()}
+	return []Format{
+		qcow2.Format(),
+		vmdk.Format(),
+		raw.Format(),
+	}
 }
 
 // ErrUnknown says that no format recognises the bytes.
