@@ -21,6 +21,7 @@ import (
 	"github.com/guestctl/guestctl/formats/ondisk"
 	"github.com/guestctl/guestctl/formats/qcow2"
 	"github.com/guestctl/guestctl/formats/raw"
+	"github.com/guestctl/guestctl/formats/vhdx"
 	"github.com/guestctl/guestctl/formats/vmdk"
 )
 
@@ -39,6 +40,7 @@ func All() []Format {
 	return []Format{
 		qcow2.Format(),
 		vmdk.Format(),
+		vhdx.Format(),
 		raw.Format(),
 	}
 }

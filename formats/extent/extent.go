@@ -38,14 +38,15 @@ func (e *Extent) Join(next Extent) bool {
 }
 
 // Scan joins the extents of a table's entries that lie in a row, up to n
-// bytes. entry(0) is the rest of the block that is asked for. The error of a
-// later entry is left to who asks for that.
-func Scan(n int64, entries int, entry func(i int) (Extent, error)) (Extent, error) {
+// bytes. entry(0) is the rest of the block that is asked for, of which there
+// are first bytes, and each other a block of size bytes; one that is shorter
+// ends the scan. The error of a later entry is left to who asks for that.
+func Scan(n int64, entries int, first, size int64, entry func(i int) (Extent, error)) (Extent, error) {
 	e, err := entry(0)
 	if err != nil {
 		return Extent{}, err
 	}
-	for i := 1; i < entries && e.Len < n; i++ {
+	for i := 1; i < entries && e.Len < n && e.Len == first+int64(i-1)*size; i++ {
 		next, err := entry(i)
 		if err != nil || !e.Join(next) {
 			break

@@ -48,7 +48,11 @@ func (n named) Prefetch(off, length int64) { block.Prefetch(n.Device, off, lengt
 // left, since its folder is not here; backslashes of a relative one become
 // slashes. What looks like a protocol is a file all the same.
 func HostName(name string) string {
-	if len(name) >= 2 && name[1] == ':' || strings.HasPrefix(name, `\\`) {
+	drive := len(name) >= 2 && name[1] == ':'
+	if drive || strings.HasPrefix(name, `\\`) {
+		if drive {
+			name = name[2:]
+		}
 		name = name[strings.LastIndexAny(name, `\/`)+1:]
 	} else if !strings.HasPrefix(name, "/") {
 		name = strings.ReplaceAll(name, `\`, "/")

@@ -125,7 +125,7 @@ func (s *seSparse) mapAt(ctx context.Context, off, n int64, missing hole) (exten
 	if b, err = s.pages.At(ctx, at); err != nil {
 		return extent.Extent{}, err
 	}
-	return extent.Scan(left, int(min(seGTEs-index, int64(len(b)/seEntryLen))), func(i int) (extent.Extent, error) {
+	return extent.Scan(left, int(min(seGTEs-index, int64(len(b)/seEntryLen))), grain-off%grain, grain, func(i int) (extent.Extent, error) {
 		in := int64(0)
 		if i == 0 {
 			in = off % grain

@@ -218,7 +218,7 @@ func (s *sparse) mapAt(ctx context.Context, off, n int64, missing hole) (extent.
 		return extent.Extent{}, err
 	}
 	entries := min(s.perTable-index, int64(len(b)/entryLen))
-	return extent.Scan(left, int(entries), func(i int) (extent.Extent, error) {
+	return extent.Scan(left, int(entries), s.grain-off%s.grain, s.grain, func(i int) (extent.Extent, error) {
 		in := int64(0)
 		if i == 0 {
 			in = off % s.grain
