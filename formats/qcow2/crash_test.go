@@ -47,9 +47,7 @@ type step struct {
 }
 
 func (h *history) open(src block.Device, opt formats.Options) (formats.Image, error) {
-	opt.Related = func(context.Context, string, string) (block.Device, error) {
-		return blocktest.NewMemory(h.base), nil
-	}
+	opt.Related = h.related
 	images, err := qcow2.Format().Open(context.Background(), src, opt)
 	if err != nil {
 		return nil, err
@@ -57,8 +55,18 @@ func (h *history) open(src block.Device, opt formats.Options) (formats.Image, er
 	return images[0], nil
 }
 
+func (h *history) related(context.Context, string, string) (block.Device, error) {
+	return blocktest.NewMemory(h.base), nil
+}
+
 // record writes to the image of a case in memory, and closes it.
 func record(t *testing.T, c writeCase, size, steps int, seed uint64) *history {
+	t.Helper()
+	return recordWithout(t, c, size, steps, seed, "")
+}
+
+// recordWithout leaves out a barrier.
+func recordWithout(t *testing.T, c writeCase, size, steps int, seed uint64, barrier string) *history {
 	t.Helper()
 	ctx := context.Background()
 	dir := t.TempDir()
@@ -79,13 +87,14 @@ func record(t *testing.T, c writeCase, size, steps int, seed uint64) *history {
 	if err != nil {
 		t.Fatal(err)
 	}
+	qcow2.SkipBarrier(img, barrier)
 	w := img.(block.Writer)
 	r := rand.New(rand.NewPCG(seed, 77))
 	for range steps {
 		s := step{from: len(rec.Ops())}
 		s.off = r.IntN(size)
-		n := min(1+r.IntN(2*c.cluster), size-s.off)
-		if r.IntN(2) == 0 {
+		n := min(1+r.IntN(2*max(c.cluster, c.writes)), size-s.off)
+		if c.writes == 0 && r.IntN(2) == 0 {
 			s.off &^= c.cluster - 1
 			n = min(c.cluster*(1+r.IntN(3)), size-s.off)
 		}
@@ -180,8 +189,7 @@ func (h *history) lost(t *testing.T, r *rand.Rand, k, mode int) *blocktest.Memor
 
 // verify demands that disk holds what was durable after k ops, and at places
 // that were written since then what was there or what was written.
-func (h *history) verify(t *testing.T, what string, k int, disk []byte) {
-	t.Helper()
+func (h *history) verify(what string, k int, disk []byte) error {
 	want := slices.Clone(h.first)
 	last := 0 // the first step after the last Sync that returned
 	for i, s := range h.steps {
@@ -201,15 +209,21 @@ func (h *history) verify(t *testing.T, what string, k int, disk []byte) {
 			ok = i >= s.off && i < s.off+len(s.b) && s.b[i-s.off] == disk[i]
 		}
 		if !ok {
-			t.Fatalf("%s: after %d of %d ops byte %d is %#x, want %#x", what, k, len(h.ops), i, disk[i], want[i])
+			return fmt.Errorf("%s: after %d of %d ops byte %d is %#x, want %#x", what, k, len(h.ops), i, disk[i], want[i])
 		}
 	}
+	return nil
+}
+
+func readDisk(dev block.Device) ([]byte, error) {
+	b := make([]byte, dev.Size())
+	return b, block.ReadFull(context.Background(), dev, b, 0)
 }
 
 func whole(t *testing.T, dev block.Device) []byte {
 	t.Helper()
-	b := make([]byte, dev.Size())
-	if err := block.ReadFull(context.Background(), dev, b, 0); err != nil {
+	b, err := readDisk(dev)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -221,32 +235,65 @@ func dirty(b []byte) bool {
 }
 
 // examine reads an image as it is, and after it was opened for writing.
-func (h *history) examine(t *testing.T, k int, m *blocktest.Memory) {
-	t.Helper()
-	img, err := h.open(m, formats.Options{})
-	if err != nil {
-		t.Fatalf("after %d ops: %v", k, err)
-	}
-	h.verify(t, "as it is", k, whole(t, img))
-	img.Close()
-	if h.before != nil {
-		img, err := h.open(m, formats.Options{Snapshot: "before"})
+func (h *history) examine(k int, m *blocktest.Memory) error {
+	ctx := context.Background()
+	read := func(what string, opt formats.Options, verify func(disk []byte) error) error {
+		img, err := h.open(m, opt)
 		if err != nil {
-			t.Fatal(err)
+			return fmt.Errorf("%s, after %d of %d ops: %w", what, k, len(h.ops), err)
 		}
-		differs(t, fmt.Sprintf("the snapshot after %d ops", k), whole(t, img), h.before)
-		img.Close()
+		disk, err := readDisk(img)
+		if err == nil {
+			err = verify(disk)
+		}
+		return errors.Join(err, img.Close())
 	}
-	if img, err = h.open(m, formats.Options{Writable: true}); err != nil {
-		t.Fatalf("opening for writing after %d ops: %v", k, err)
+	now := func(what string, opt formats.Options) error {
+		return read(what, opt, func(disk []byte) error {
+			trusted, err := qcow2.BitmapsTrusted(ctx, m)
+			if err == nil && trusted && !slices.Equal(disk, h.first) {
+				err = errors.New("the disk was written to and the bitmap does not know")
+			}
+			return errors.Join(err, h.verify(what, k, disk))
+		})
 	}
-	h.verify(t, "opened for writing", k, whole(t, img))
-	if err := img.Close(); err != nil {
-		t.Fatal(err)
+	if err := now("as it is", formats.Options{}); err != nil {
+		return err
+	}
+	if h.before != nil {
+		err := read("the snapshot", formats.Options{Snapshot: "before"}, func(disk []byte) error {
+			if !slices.Equal(disk, h.before) {
+				return fmt.Errorf("after %d of %d ops the snapshot differs", k, len(h.ops))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	counts := func(strict bool) error {
+		low, high, err := qcow2.Counts(ctx, blocktest.NewMemory(m.Bytes()), formats.Options{Related: h.related})
+		if err == nil && (low > 0 || high > 0 && strict) {
+			err = fmt.Errorf("after %d of %d ops %d counts are too low and %d too high", k, len(h.ops), low, high)
+		}
+		return err
+	}
+	b := m.Bytes()
+	if !dirty(b) {
+		// Version 2 has no dirty bit, and may leak.
+		if err := counts(b[7] >= 3 || k == len(h.ops)); err != nil {
+			return err
+		}
+	} else if k == len(h.ops) {
+		return errors.New("the closed image is dirty")
+	}
+	if err := now("opened for writing", formats.Options{Writable: true}); err != nil {
+		return err
 	}
 	if dirty(m.Bytes()) {
-		t.Fatalf("after %d ops and a repair the image is dirty", k)
+		return fmt.Errorf("after %d ops and a repair the image is dirty", k)
 	}
+	return counts(b[7] >= 3)
 }
 
 // qemu examines an image with QEMU: that it has no damage but counts where it
@@ -268,7 +315,9 @@ func (h *history) qemu(t *testing.T, dir string, k int, b []byte) {
 	if err != nil && (v3 || !leaks) {
 		t.Fatalf("after %d of %d ops: %s", k, len(h.ops), out)
 	}
-	h.verify(t, "read by QEMU", k, formattest.Convert(t, path, "qcow2"))
+	if err := h.verify("read by QEMU", k, formattest.Convert(t, path, "qcow2")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestCrash(t *testing.T) {
@@ -292,7 +341,9 @@ func TestCrash(t *testing.T) {
 					if r.IntN(len(h.ops)/6) == 0 || k == len(h.ops) && mode == 0 {
 						h.qemu(t, dir, k, m.Bytes())
 					}
-					h.examine(t, k, m)
+					if err := h.examine(k, m); err != nil {
+						t.Fatal(err)
+					}
 					if r.IntN(len(h.ops)/2) == 0 {
 						h.qemu(t, dir, k, m.Bytes()) // as we repaired it
 					}
@@ -302,6 +353,75 @@ func TestCrash(t *testing.T) {
 			t.Logf("%d states of %d ops", states, len(h.ops))
 		})
 	}
+}
+
+// TestEveryBarrierIsNeeded leaves out each barrier in turn: TestCrash would fail.
+func TestEveryBarrierIsNeeded(t *testing.T) {
+	small := writeCase{options: "compat=1.1,cluster_size=512", cluster: 512, snapshot: true}
+	old := writeCase{options: "compat=0.10,cluster_size=512", cluster: 512, writes: 64 << 10}
+	long := writeCase{options: "compat=0.10,cluster_size=512", cluster: 512, writes: 1 << 20}
+	for _, b := range []struct {
+		name string
+		c    writeCase
+		size int
+	}{
+		{"mark", writeCase{options: "compat=1.1,cluster_size=4096", cluster: 4096, bitmap: true}, 256 << 10},
+		{"data", small, 256 << 10},
+		{"tables", small, 256 << 10},
+		{"close", small, 256 << 10},
+		{"closed", small, 256 << 10},
+		{"counts", old, 768 << 10},
+		{"table", long, 12 << 20},
+		{"header", long, 12 << 20},
+		{"", long, 12 << 20}, // nothing is left out, and nothing goes wrong
+	} {
+		t.Run(b.name, func(t *testing.T) {
+			for seed := range uint64(4) {
+				h := recordWithout(t, b.c, b.size, 30, seed, b.name)
+				r := rand.New(rand.NewPCG(seed, 4))
+				near := h.moves()
+				if b.size > 4<<20 && len(near) == 0 {
+					continue
+				}
+				for i := range 600 {
+					k := r.IntN(len(h.ops) + 1)
+					if i%4 == 0 {
+						k = len(h.ops) - r.IntN(3)
+					}
+					if len(near) > 0 {
+						k = near[i%len(near)]
+					}
+					err := h.examine(k, h.lost(t, r, k, 1+r.IntN(2)))
+					if b.name == "" {
+						if err != nil {
+							t.Fatal(err)
+						}
+						if i == 60 {
+							return
+						}
+						continue
+					}
+					if err != nil {
+						t.Logf("as it should be: %v", err)
+						return
+					}
+				}
+			}
+			t.Errorf("nothing goes wrong without the barrier %q", b.name)
+		})
+	}
+}
+
+// moves lists the ops around those that give the header another refcount table.
+func (h *history) moves() (all []int) {
+	for i, op := range h.ops {
+		if op.Off == 48 && len(op.Bytes) == 12 {
+			for k := i; k < min(i+8, len(h.ops)); k++ {
+				all = append(all, k)
+			}
+		}
+	}
+	return all
 }
 
 // TestCrashInRepair crashes the repair of a crashed image, at every write.
@@ -341,7 +461,9 @@ func TestCrashInRepair(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h.verify(t, "repaired twice", k, whole(t, again))
+			if err := h.verify("repaired twice", k, whole(t, again)); err != nil {
+				t.Fatal(err)
+			}
 			if err := again.Close(); err != nil {
 				t.Fatal(err)
 			}

@@ -268,7 +268,7 @@ func (w *writing) writeRefcounts(ctx context.Context) error {
 		}
 	}
 	if len(r.stale) > 0 || w.tableMoved {
-		if err := w.barrier(ctx); err != nil {
+		if err := w.barrier(ctx, "counts"); err != nil {
 			return err
 		}
 		if err := w.writeRefTable(ctx); err != nil {
@@ -304,7 +304,7 @@ func (w *writing) writeRefTable(ctx context.Context) error {
 	if _, err := w.src.WriteAt(ctx, b, r.offset); err != nil {
 		return err
 	}
-	if err := w.barrier(ctx); err != nil {
+	if err := w.barrier(ctx, "table"); err != nil {
 		return err
 	}
 	// Both fields lie in one sector.
@@ -314,7 +314,7 @@ func (w *writing) writeRefTable(ctx context.Context) error {
 	if _, err := w.src.WriteAt(ctx, h[:], offRefcountOffset); err != nil {
 		return err
 	}
-	if err := w.barrier(ctx); err != nil {
+	if err := w.barrier(ctx, "header"); err != nil {
 		return err
 	}
 	w.tableMoved = false

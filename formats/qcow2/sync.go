@@ -77,8 +77,8 @@ func (w *writing) commit(ctx context.Context, f flush) error {
 		}
 	}
 	// Without this one an entry could be durable before the cluster that it
-	// names: TestCrash.
-	if err := w.barrier(ctx); err != nil {
+	// names, or before the dirty bit.
+	if err := w.barrier(ctx, "data"); err != nil {
 		return err
 	}
 	if len(f.slices)+len(f.l1) == 0 {
@@ -98,7 +98,7 @@ func (w *writing) commit(ctx context.Context, f flush) error {
 			return err
 		}
 	}
-	return w.barrier(ctx)
+	return w.barrier(ctx, "tables")
 }
 
 // writeSlice writes the part of an L2 slice that changed.
@@ -125,6 +125,7 @@ func (w *writing) close(ctx context.Context) error {
 		return syscall.EINVAL
 	}
 	w.closed = true
+	defer func() { _ = w.fail(syscall.EBADF) }()
 	if !w.ready.Load() && !w.dirty {
 		return w.err()
 	}
@@ -143,18 +144,17 @@ func (w *writing) close(ctx context.Context) error {
 		return err
 	}
 	// Without this one the image could say that its counts are right before
-	// they are: TestCrash.
-	if err := w.barrier(ctx); err != nil {
+	// they are.
+	if err := w.barrier(ctx, "close"); err != nil {
 		return err
 	}
 	if w.dirty {
 		if err := w.putHeader(ctx, offIncompatible, w.h.incompatible&^incompatDirty); err != nil {
 			return err
 		}
-		if err := w.barrier(ctx); err != nil {
+		if err := w.barrier(ctx, "closed"); err != nil {
 			return err
 		}
 	}
-	w.fail(syscall.EBADF)
 	return nil
 }

@@ -187,6 +187,8 @@ type writeCase struct {
 	packed   bool // with compressed clusters of its own
 	snapshot bool
 	external bool
+	bitmap   bool // that follows writes
+	writes   int  // about the bytes of each write of a crash test, to an image that is empty; 0: clusters
 }
 
 func writeCases() []writeCase {
@@ -231,10 +233,15 @@ func (c writeCase) make(t testing.TB, dir string, size int, seed uint64) (path s
 		more = []string{"-b", "base." + format, "-F", format}
 	}
 	create(t, path, c.options, int64(size), more...)
-	qemuIO(t, path, scribble(seed, int64(size), int64(c.cluster), c.packed)...)
+	if c.writes == 0 {
+		qemuIO(t, path, scribble(seed, int64(size), int64(c.cluster), c.packed)...)
+	}
 	if c.snapshot {
 		formattest.Do(t, dir, "qemu-img", "snapshot", "-c", "before", path)
 		qemuIO(t, path, scribble(seed+1, int64(size), int64(c.cluster), false)[:8]...)
+	}
+	if c.bitmap {
+		formattest.Do(t, dir, "qemu-img", "bitmap", "--add", path, "follows")
 	}
 	check(t, path)
 	return path, &model{r: rand.New(rand.NewPCG(seed, 8)), disk: formattest.Convert(t, path, "qcow2")}

@@ -141,8 +141,9 @@ func (w Writer) Sync(context.Context) error {
 
 // whole is an error where somebody cut the file short.
 func (w Writer) whole() error {
+	size := w.Size() // before the length: a Grow may come between
 	length, err := w.length()
-	if err == nil && w.regular && length < w.Size() {
+	if err == nil && w.regular && length < size {
 		err = fmt.Errorf("%s was cut short to %d bytes while it was open: %w", w.f.Name(), length, io.ErrUnexpectedEOF)
 	}
 	return err
