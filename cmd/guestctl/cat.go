@@ -14,7 +14,7 @@ func (s *streams) catCommand() *cli.Command {
 		Action: s.guestAction(1, -1, func(s *session, argv []string) error {
 			widePipe(s.out.raw)
 			return s.each(argv, func(g *opened, t target) error {
-				return files.Cat(s.ctx, g.namespace(), t.path, s.out.raw)
+				return g.cat(s.ctx, t.path, s.out.raw)
 			})
 		}),
 	}
@@ -46,8 +46,8 @@ func (s *session) tar(g *opened, t target) error {
 	s.expectTree(p, g, t)
 	opt := files.TarOptions{NoXattrs: s.cli.Bool("no-xattrs"), NoSparse: s.cli.Bool("no-sparse"), Problem: s.problem(g, t), Warn: s.warn(g, t), Progress: p.add}
 	if name := s.cli.String("file"); name != "" && name != "-" {
-		return writeFile(name, func(w writer) error { return files.Tar(s.ctx, g.namespace(), t.path, w, opt) })
+		return writeFile(name, func(w writer) error { return g.tar(s.ctx, t.path, w, opt) })
 	}
 	widePipe(s.out.raw)
-	return files.Tar(s.ctx, g.namespace(), t.path, s.out.raw, opt)
+	return g.tar(s.ctx, t.path, s.out.raw, opt)
 }

@@ -31,7 +31,7 @@ func (s *streams) checksumCommand() *cli.Command {
 			return s.each(argv, func(g *opened, t target) error {
 				s.expectTree(p, g, t)
 				opt := files.ChecksumOptions{Hash: hash, Recursive: s.cli.Bool("recursive"), Problem: s.problem(g, t), Progress: p.add}
-				return files.Checksum(s.ctx, g.namespace(), t.path, opt, func(sum files.Sum) error {
+				return g.checksum(s.ctx, t.path, opt, func(sum files.Sum) error {
 					if s.cli.Bool("json") {
 						r := api.Checksum{Schema: api.ChecksumSchema, Path: sum.Path, Algorithm: name, Hex: sum.Hex, Size: sum.Size}
 						r.Path, r.PathRaw = jsonText(sum.Path)

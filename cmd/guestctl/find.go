@@ -33,7 +33,7 @@ func (s *streams) findCommand() *cli.Command {
 			prefix := several(argv)
 			return s.each(argv, func(g *opened, t target) error {
 				opt.Problem = s.problem(g, t)
-				return files.Find(s.ctx, g.namespace(), t.path, opt, func(e *files.Entry) error {
+				return g.find(s.ctx, t.path, opt, func(e *files.Entry) error {
 					return s.printFound(g, t, e, prefix)
 				})
 			})
@@ -81,7 +81,7 @@ func (s *session) findOptions() (files.FindOptions, error) {
 
 func (s *session) printFound(g *opened, t target, e *files.Entry, prefix bool) error {
 	if s.cli.Bool("json") {
-		return s.out.json.Encode(files.NewRecord(s.ctx, g.namespace(), e, false))
+		return s.out.json.Encode(g.record(s.ctx, e, false))
 	}
 	path := e.Path
 	if prefix {

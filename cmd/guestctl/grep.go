@@ -125,7 +125,7 @@ func (g *grepper) grep(o *opened, t target) error {
 	if g.cli.Bool("no-messages") {
 		opt.Problem = func(error) { g.status = exitFailed }
 	}
-	err := files.Grep(g.ctx, o.namespace(), t.path, opt, g.print)
+	err := o.grep(g.ctx, t.path, opt, g.print)
 	if err == errFound {
 		return nil
 	}

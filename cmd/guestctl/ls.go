@@ -42,10 +42,10 @@ type lister struct {
 
 func (l *lister) list(g *opened, t target) error {
 	opt := files.ListOptions{All: l.cli.Bool("all"), Recursive: l.cli.Bool("recursive"), Itself: l.cli.Bool("directory"), Problem: l.problem(g, t)}
-	return files.List(l.ctx, g.namespace(), t.path, opt, func(in *files.Listing) error {
+	return g.list(l.ctx, t.path, opt, func(in *files.Listing) error {
 		if l.cli.Bool("json") {
 			for _, e := range in.Entries {
-				if err := l.out.json.Encode(files.NewRecord(l.ctx, g.namespace(), e, false)); err != nil {
+				if err := l.out.json.Encode(g.record(l.ctx, e, false)); err != nil {
 					return err
 				}
 			}

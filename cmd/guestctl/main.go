@@ -102,6 +102,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			[]*cli.Command{s.schemaCommand(), s.completionCommand(), s.demoCommand(), s.versionCommand()},
 		),
 	}
+	route(app)
 	for _, c := range app.Commands {
 		c.OnUsageError = onUsageError
 		c.HideHelp = true // helpFlag stands in for it

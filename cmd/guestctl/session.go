@@ -66,6 +66,7 @@ type session struct {
 type opened struct {
 	target target
 	*daemon.Guest
+	remote *remote // in place of the Guest: a daemon has it
 }
 
 // guestAction is the Action of a command that reads guests: at least min and at
@@ -145,7 +146,7 @@ func (s *session) open(arg string) (*opened, target, error) {
 			fmt.Fprintf(s.err, "guestctl: warning: %v\n", w)
 		}
 	}
-	o := &opened{t, g}
+	o := &opened{target: t, Guest: g}
 	s.guests = append(s.guests, o)
 	return o, t, nil
 }
@@ -180,7 +181,7 @@ func (s *session) spec(t target) (daemon.Spec, error) {
 // does not keep the others from being done.
 func (s *session) each(argv []string, do func(g *opened, t target) error) error {
 	for _, arg := range argv {
-		g, t, err := s.open(arg)
+		g, t, err := s.reach(arg)
 		if err == nil {
 			if err = do(g, t); err != nil {
 				err = &placeError{g, t, err}

@@ -20,11 +20,11 @@ func (s *streams) statCommand() *cli.Command {
 		),
 		Action: s.guestAction(1, -1, func(s *session, argv []string) error {
 			return s.each(argv, func(g *opened, t target) error {
-				e, err := files.Resolve(s.ctx, g.namespace(), t.path, s.cli.Bool("dereference"))
+				e, err := g.resolve(s.ctx, t.path, s.cli.Bool("dereference"))
 				if err != nil {
 					return err
 				}
-				r := files.NewRecord(s.ctx, g.namespace(), e, true)
+				r := g.record(s.ctx, e, true)
 				if s.cli.Bool("json") {
 					err = s.out.json.Encode(r)
 				} else {

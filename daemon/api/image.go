@@ -1,6 +1,11 @@
 package api
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+)
 
 // ImageSchema names the shape of Image.
 const ImageSchema = "guestctl.image/1"
@@ -13,6 +18,43 @@ type Attach struct {
 	ForceShare   bool        `json:"force_share,omitempty" doc:"no locks: read an image that a virtual machine may be writing"`
 	NoRecovery   bool        `json:"norecovery,omitempty" doc:"do not replay journals"`
 	AllowBacking []string    `json:"allow_backing,omitempty" maxItems:"64" doc:"folders, besides each image's own, below which images may name files"`
+}
+
+// Canonical is a in the one way in which the same is the same: what is left out
+// has its default.
+func (a Attach) Canonical() Attach {
+	if a.View == "" {
+		a.View = "auto"
+	}
+	images := make([]ImageSpec, len(a.Images))
+	for i, img := range a.Images {
+		if img.Format == "auto" {
+			img.Format = ""
+		}
+		images[i] = img
+	}
+	a.Images = images
+	if a.Mounts != nil {
+		mounts := make([]MountSpec, len(a.Mounts))
+		for i, m := range a.Mounts {
+			if m.Path == "" {
+				m.Path = "/"
+			}
+			mounts[i] = m
+		}
+		a.Mounts = mounts
+	}
+	return a
+}
+
+// ID is the id that an image attached like this has, wherever it is attached.
+func (a Attach) ID() string {
+	text, err := json.Marshal(a.Canonical())
+	if err != nil {
+		return "" // a struct of strings, numbers and booleans always has a text
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6])
 }
 
 // ImageSpec is one image of the host.

@@ -11,13 +11,22 @@ const ProblemType = "application/problem+json"
 // A Problem is why a request failed: RFC 9457's problem details. Code is what
 // a script may rely on; the texts are for people and may change.
 type Problem struct {
-	Type   string  `json:"type" doc:"always about:blank"`
-	Title  string  `json:"title" doc:"the status in words"`
-	Status int     `json:"status" doc:"HTTP status"`
-	Code   Code    `json:"code" doc:"stable, for programs"`
-	Detail string  `json:"detail" doc:"what was tried, on what, and why it failed"`
-	Remedy string  `json:"remedy,omitempty" doc:"what to do about it"`
-	Errors []Fault `json:"errors,omitempty" doc:"what is wrong with the request"`
+	Type   string     `json:"type" doc:"always about:blank"`
+	Title  string     `json:"title" doc:"the status in words"`
+	Status int        `json:"status" doc:"HTTP status"`
+	Code   Code       `json:"code" doc:"stable, for programs"`
+	Detail string     `json:"detail" doc:"what was tried, on what, and why it failed"`
+	Remedy string     `json:"remedy,omitempty" doc:"what to do about it"`
+	File   *FileFault `json:"file,omitempty" doc:"the file of the guest that it is about"`
+	Errors []Fault    `json:"errors,omitempty" doc:"what is wrong with the request"`
+}
+
+// A FileFault is what failed at a file of the guest.
+type FileFault struct {
+	Op      string `json:"op" doc:"what could not be done: read, list, find"`
+	Path    string `json:"path"`
+	PathRaw []byte `json:"path_raw,omitempty"`
+	Cause   string `json:"cause" doc:"why"`
 }
 
 // A Fault is one thing that is wrong with a request.

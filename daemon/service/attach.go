@@ -35,10 +35,7 @@ func (b *Broker) attach(ctx context.Context, by Peer, a api.Attach) (*image, err
 	if err := b.mayOpen(by, a); err != nil {
 		return nil, err
 	}
-	id, err := idOf(a)
-	if err != nil {
-		return nil, err
-	}
+	id := a.ID()
 	img, first, err := b.refer(ctx, by, id, a, spec)
 	if err != nil {
 		return nil, err
@@ -165,11 +162,21 @@ func (b *Broker) Detach(ctx context.Context, by Peer, id string, force bool) (er
 			break
 		}
 	}
+	// An operation that its client has left ends in a moment.
+	for end := time.Now().Add(forceTime); img.references() == 1 && img.mounts == 0 && img.users > 0 && time.Now().Before(end) && ctx.Err() == nil; {
+		b.mu.Unlock()
+		time.Sleep(settleTime)
+		b.mu.Lock()
+	}
 	if img.references() == 1 && (img.mounts > 0 || img.users > 0) {
 		mounts, users := img.mounts, img.users
 		b.mu.Unlock()
 		return api.NewProblem(http.StatusConflict, api.CodeImageHeld, fmt.Sprintf("the image is in use by %d mounts and %d operations", mounts, users),
 			"unmount it and wait for them, or use force")
+	}
+	if img.refs[uid] == 0 {
+		b.mu.Unlock()
+		return noImage(id) // another took it away meanwhile
 	}
 	img.release(uid)
 	b.mu.Unlock()
@@ -218,6 +225,9 @@ func (b *Broker) detachAll(ctx context.Context, by Peer, id string) (err error) 
 // forceTime is how long the operations on an image that is taken away have to
 // end by themselves.
 const forceTime = time.Second
+
+// settleTime is how often it is looked whether they have.
+const settleTime = 5 * time.Millisecond
 
 // settle forgets an image that nobody has any more, and closes it first.
 func (b *Broker) settle(img *image) {

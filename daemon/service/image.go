@@ -2,9 +2,6 @@ package service
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -70,9 +67,7 @@ func noImage(id string) error {
 // the same is the same.
 func canonical(a api.Attach) (api.Attach, daemon.Spec, error) {
 	spec := daemon.Spec{ForceShare: a.ForceShare, NoRecovery: a.NoRecovery}
-	if a.View == "" {
-		a.View = "auto"
-	}
+	a = a.Canonical()
 	views := map[string]daemon.View{"auto": daemon.ViewAuto, "partitions": daemon.ViewPartitions, "inspect": daemon.ViewInspect, "explicit": daemon.ViewExplicit}
 	view, ok := views[a.View]
 	if !ok {
@@ -82,39 +77,25 @@ func canonical(a api.Attach) (api.Attach, daemon.Spec, error) {
 	if len(a.Images) == 0 {
 		return a, spec, invalid("no image is named")
 	}
-	images := make([]api.ImageSpec, len(a.Images))
-	for i, img := range a.Images {
+	for _, img := range a.Images {
 		if !filepath.IsAbs(img.Path) {
 			return a, spec, invalid("image %q: a path on the daemon's host begins with /", img.Path)
 		}
 		if img.SectorSize != 0 && img.SectorSize != 512 && img.SectorSize != 4096 {
 			return a, spec, invalid("image %q: a sector size of %d bytes: it is 512 or 4096", img.Path, img.SectorSize)
 		}
-		if img.Format == "auto" {
-			img.Format = ""
-		}
-		images[i] = img
 		spec.Images = append(spec.Images, daemon.ImageSpec{Path: img.Path, Format: img.Format, SectorSize: img.SectorSize, Snapshot: img.Snapshot})
 	}
-	a.Images = images
 	if (len(a.Mounts) > 0) != (view == daemon.ViewExplicit) {
 		return a, spec, invalid("mounts go with the view explicit, and it with them")
 	}
-	mounts := make([]api.MountSpec, len(a.Mounts))
 	for i, m := range a.Mounts {
-		if m.Path == "" {
-			m.Path = "/"
-		}
 		parsed, err := daemon.ParseMount(m.Device + ":" + m.Path)
 		if err != nil {
 			return a, spec, invalid("%s", err)
 		}
-		m.Path = parsed.Path
-		mounts[i] = m
+		m.Path, a.Mounts[i].Path = parsed.Path, parsed.Path
 		spec.Mounts = append(spec.Mounts, daemon.MountSpec{Device: m.Device, Path: m.Path, Options: m.Options, FSType: m.FSType})
-	}
-	if len(mounts) > 0 {
-		a.Mounts = mounts
 	}
 	for _, dir := range a.AllowBacking {
 		if !filepath.IsAbs(dir) {
@@ -123,16 +104,6 @@ func canonical(a api.Attach) (api.Attach, daemon.Spec, error) {
 	}
 	spec.AllowBacking = a.AllowBacking
 	return a, spec, nil
-}
-
-// idOf is the id of what is attached: the same for the same.
-func idOf(a api.Attach) (string, error) {
-	text, err := json.Marshal(a)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:6]), nil
 }
 
 // record is the image as the socket shows it. Preconditions: Broker.mu.

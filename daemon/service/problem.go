@@ -42,7 +42,10 @@ func problemOf(err error) *api.Problem {
 	case errors.As(err, &mounting):
 		return mountProblem(mounting)
 	case errors.As(err, &inGuest):
-		return fileProblem(err, inGuest.Err)
+		p := fileProblem(err, inGuest.Err)
+		p.File = &api.FileFault{Op: inGuest.Op, Cause: inGuest.Err.Error()}
+		p.File.Path, p.File.PathRaw = text(inGuest.Path)
+		return p
 	case errors.Is(err, context.DeadlineExceeded):
 		return api.NewProblem(http.StatusGatewayTimeout, api.CodeTimeout, err.Error(), "")
 	case errors.Is(err, context.Canceled):
