@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -66,10 +67,15 @@ func (s *session) check(t target) error {
 	}
 	p.end()
 	if s.cli.Bool("json") {
-		return s.out.json.Encode(out)
+		err = s.out.json.Encode(out)
+	} else {
+		s.printCheck(out)
 	}
-	s.printCheck(out)
-	return nil
+	if err == nil && out.Findings == 0 && !slices.ContainsFunc(out.Volumes, func(v api.Checked) bool { return v.Checked }) {
+		// To call this sound would be wrong.
+		err = fmt.Errorf("there is no filesystem in %s that could be checked", shown(t.image))
+	}
+	return err
 }
 
 // findingLine is a finding for people: where, what, and why it is damage.
@@ -130,7 +136,9 @@ func (s *session) printCheck(c api.Check) {
 	if !c.Complete {
 		fmt.Fprintf(s.out, "%s: given up after %d findings\n", name, c.Findings)
 	}
-	fmt.Fprintf(s.out, "%s: %s\n", name, counted(c.Findings))
+	if c.Findings > 0 || slices.ContainsFunc(c.Volumes, func(v api.Checked) bool { return v.Checked }) {
+		fmt.Fprintf(s.out, "%s: %s\n", name, counted(c.Findings))
+	}
 }
 
 func counted(n int64) string {

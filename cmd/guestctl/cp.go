@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -32,6 +34,9 @@ func (s *streams) cpCommand() *cli.Command {
 					err = syscall.ENOTDIR
 				}
 				return &fs.PathError{Op: "copy several files to", Path: to, Err: err}
+			}
+			if parent := filepath.Dir(filepath.Clean(to)); !exists(parent) {
+				return fmt.Errorf("cannot copy to %s: there is no folder %s; make it with mkdir -p: %w", shown(to), shown(parent), fs.ErrNotExist)
 			}
 			p := s.startProgress("copied", false)
 			defer p.end()

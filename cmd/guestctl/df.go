@@ -51,7 +51,8 @@ func runDf(s *session, argv []string) error {
 			s.fail(openError(targets[i], err))
 			return s.ctx.Err()
 		}
-		seen := false
+		seen, told := false, s.failures
+		before := len(rows)
 		for _, u := range list {
 			if u.Image, u.Snapshot = targets[i].image, specs[i].Images[0].Snapshot; targets[i].volume != "" && u.Filesystem != targets[i].volume {
 				continue
@@ -70,6 +71,9 @@ func runDf(s *session, argv []string) error {
 		}
 		if !seen && targets[i].volume != "" {
 			s.fail(fmt.Errorf("%s has no volume %s; `guestctl filesystems %s` lists them: %w", shown(targets[i].image), targets[i].volume, shown(targets[i].image), syscall.ENOENT))
+		}
+		if len(rows) == before && s.failures == told && !s.cli.Bool("json") {
+			s.fail(fmt.Errorf("no filesystem is found in %s; `guestctl filesystems %s` says what is on it", shown(targets[i].image), shown(targets[i].image)))
 		}
 		return nil
 	})

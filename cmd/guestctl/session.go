@@ -141,6 +141,9 @@ func (s *session) open(arg string) (*opened, target, error) {
 	if err != nil {
 		return nil, t, openError(t, err)
 	}
+	if err := s.shows(t, g); err != nil {
+		return nil, t, errors.Join(err, g.Close(context.WithoutCancel(s.ctx)))
+	}
 	if s.cli.Bool("verbose") {
 		for _, w := range g.Warnings() {
 			fmt.Fprintf(s.err, "guestctl: warning: %v\n", w)
@@ -150,6 +153,34 @@ func (s *session) open(arg string) (*opened, target, error) {
 	s.guests = append(s.guests, o)
 	return o, t, nil
 }
+
+// shows says whether there is any file to be read in a guest: an empty tree
+// would look like an empty disk.
+func (s *session) shows(t target, g *daemon.Guest) error {
+	var why []string
+	for _, f := range g.Filesystems() {
+		if len(f.Mounted) > 0 {
+			return nil
+		}
+		name := f.Name
+		if f.Info.Type != "" {
+			name += " (" + f.Info.Type + ")"
+		}
+		if f.Err != nil && len(why) < 8 {
+			why = append(why, name+": "+shown(f.Err.Error()))
+		}
+	}
+	if s.command() == "filesystems" {
+		return nil
+	}
+	if len(why) == 0 {
+		why = append(why, "the disk has no partition")
+	}
+	return fmt.Errorf("no filesystem in %s can be read: %s", shown(t.image), strings.Join(why, "; "))
+}
+
+// command is the name of the command that runs.
+func (s *session) command() string { return s.cli.Command.Name }
 
 // spec says how the image of a target is opened.
 func (s *session) spec(t target) (daemon.Spec, error) {
