@@ -310,4 +310,3 @@ func (h *history) qemu(t *testing.T, dir string, k int, b []byte) {
 		t.Fatal(err)
 	}
 }
-
