@@ -250,6 +250,9 @@ func (c writeCase) make(t testing.TB, dir string, size int, seed uint64) (path s
 func TestWritesEqualAModel(t *testing.T) {
 	for i, c := range writeCases() {
 		t.Run(strings.TrimSpace(c.options+" "+c.base), func(t *testing.T) {
+			if i%3 == 2 && !long() {
+				t.Skip("long: run by `make test-long`, or with GUESTCTL_LONG=1")
+			}
 			t.Parallel()
 			dir := t.TempDir()
 			size := 2<<20 + 3*sector
@@ -258,7 +261,11 @@ func TestWritesEqualAModel(t *testing.T) {
 			if c.snapshot {
 				before = formattest.Convert(t, path, "qcow2", "-l", "before")
 			}
-			for round := range 2 {
+			rounds := 1
+			if long() {
+				rounds = 4
+			}
+			for round := range rounds {
 				s := openWrite(t, path)
 				for range 60 {
 					m.step(t, s, c.cluster)
@@ -297,6 +304,9 @@ func TestWritesEqualAModel(t *testing.T) {
 		})
 	}
 }
+
+// long says whether the long runs are asked for.
+func long() bool { return os.Getenv("GUESTCTL_LONG") != "" }
 
 // qemuFails runs a program that must fail.
 func qemuFails(t testing.TB, name string, args ...string) string {
