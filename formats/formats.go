@@ -21,6 +21,7 @@ import (
 	"github.com/guestctl/guestctl/formats/ondisk"
 	"github.com/guestctl/guestctl/formats/qcow2"
 	"github.com/guestctl/guestctl/formats/raw"
+	"github.com/guestctl/guestctl/formats/vhd"
 	"github.com/guestctl/guestctl/formats/vhdx"
 	"github.com/guestctl/guestctl/formats/vmdk"
 )
@@ -41,6 +42,7 @@ func All() []Format {
 		qcow2.Format(),
 		vmdk.Format(),
 		vhdx.Format(),
+		vhd.Format(),
 		raw.Format(),
 	}
 }
