@@ -70,7 +70,7 @@ func TestCreators(t *testing.T) {
 	formattest.Create(t, path, "vpc", "", 70<<20+sector)
 	good := footers(formattest.Read(t, path), func(b []byte) { binary.BigEndian.PutUint64(b[48:], 70<<20) })
 	sizes := make(map[int64]bool)
-	for _, creator := range []string{"vpc ", "vs  ", "qemu", "qem2", "win ", "d2v\x00", "tap\x00", "CTXS"} {
+	for _, creator := range []string{"vpc ", "vs  ", "qemu", "qem2", "win ", "d2v ", "tap\x00", "CTXS"} {
 		formattest.Write(t, dir, "disk.vhd", footers(good, func(b []byte) { copy(b[28:], creator) }))
 		img, err := formattest.NewChain(t).Open(context.Background(), path, "", formats.Options{})
 		if err != nil {
@@ -88,7 +88,7 @@ func TestCreators(t *testing.T) {
 	// The largest geometry stands for any size.
 	formattest.Write(t, dir, "disk.vhd", footers(good, func(b []byte) { copy(b[28:], "vpc "); copy(b[56:], "\xff\xff\x10\xff") }))
 	img, err := formattest.NewChain(t).Open(context.Background(), path, "", formats.Options{})
-	if err != nil || img.Size() != 70<<20+sector {
+	if err != nil || img.Size() != 70<<20 {
 		t.Errorf("%v, %v", img, err)
 	}
 }
