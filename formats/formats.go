@@ -21,6 +21,7 @@ import (
 	"github.com/guestctl/guestctl/formats/ondisk"
 	"github.com/guestctl/guestctl/formats/qcow2"
 	"github.com/guestctl/guestctl/formats/raw"
+	"github.com/guestctl/guestctl/formats/vdi"
 	"github.com/guestctl/guestctl/formats/vhd"
 	"github.com/guestctl/guestctl/formats/vhdx"
 	"github.com/guestctl/guestctl/formats/vmdk"
@@ -43,6 +44,7 @@ func All() []Format {
 		vmdk.Format(),
 		vhdx.Format(),
 		vhd.Format(),
+		vdi.Format(),
 		raw.Format(),
 	}
 }
