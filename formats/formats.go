@@ -19,7 +19,9 @@ import (
 	"github.com/guestctl/guestctl/formats/block"
 	"github.com/guestctl/guestctl/formats/image"
 	"github.com/guestctl/guestctl/formats/ondisk"
+	"github.com/guestctl/guestctl/formats/parallels"
 	"github.com/guestctl/guestctl/formats/qcow2"
+	"github.com/guestctl/guestctl/formats/qed"
 	"github.com/guestctl/guestctl/formats/raw"
 	"github.com/guestctl/guestctl/formats/vdi"
 	"github.com/guestctl/guestctl/formats/vhd"
@@ -45,6 +47,8 @@ func All() []Format {
 		vhdx.Format(),
 		vhd.Format(),
 		vdi.Format(),
+		parallels.Format(),
+		qed.Format(),
 		raw.Format(),
 	}
 }
