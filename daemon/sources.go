@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/guestctl/guestctl/formats"
@@ -51,7 +52,7 @@ func (s *sources) open(ctx context.Context, spec ImageSpec) ([]formats.Image, er
 	if err != nil {
 		return nil, err
 	}
-	images, err := s.openOn(ctx, f, spec.Format, formats.Options{Snapshot: spec.Snapshot, Related: named.open})
+	images, err := s.openOn(ctx, f, spec.Format, formats.Options{Snapshot: spec.Snapshot, Related: named.open, Name: filepath.Base(spec.Path)})
 	if err != nil {
 		return nil, fmt.Errorf("image %q: %w", spec.Path, err)
 	}

@@ -19,10 +19,12 @@ import (
 	"github.com/guestctl/guestctl/formats/block"
 	"github.com/guestctl/guestctl/formats/image"
 	"github.com/guestctl/guestctl/formats/ondisk"
+	"github.com/guestctl/guestctl/formats/ova"
 	"github.com/guestctl/guestctl/formats/parallels"
 	"github.com/guestctl/guestctl/formats/qcow2"
 	"github.com/guestctl/guestctl/formats/qed"
 	"github.com/guestctl/guestctl/formats/raw"
+	"github.com/guestctl/guestctl/formats/split"
 	"github.com/guestctl/guestctl/formats/vdi"
 	"github.com/guestctl/guestctl/formats/vhd"
 	"github.com/guestctl/guestctl/formats/vhdx"
@@ -49,8 +51,22 @@ func All() []Format {
 		vdi.Format(),
 		parallels.Format(),
 		qed.Format(),
+		ova.Format(openInside),
+		split.Format(),
 		raw.Format(),
 	}
+}
+
+// openInside opens an image that lies in an OVA, and no other OVA.
+func openInside(ctx context.Context, src block.Device, opt Options) ([]Image, error) {
+	f, err := Detect(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	if f.Name == ova.Name {
+		return nil, ondisk.Unsupported("OVA", "an OVA in an OVA")
+	}
+	return f.Open(ctx, src, opt)
 }
 
 // ErrUnknown says that no format recognises the bytes.

@@ -55,6 +55,7 @@ func (c *Chain) Open(ctx context.Context, path, format string, opt formats.Optio
 		return nil, err
 	}
 	*c.close = append(*c.close, file.Close)
+	opt.Name = filepath.Base(path)
 	return c.OpenOn(ctx, file, filepath.Dir(path), format, opt)
 }
 

@@ -43,6 +43,10 @@ type Options struct {
 	// Writable, and only for that file: a backing file is never written.
 	RelatedWriter func(ctx context.Context, name string) (block.Writer, error)
 
+	// Name is that of the file, without its folder, for formats whose files
+	// do not name each other; "" where it is not known. No Probe sees it.
+	Name string
+
 	// CacheBytes bounds what this image keeps in memory; 0 is the format's default.
 	CacheBytes int64
 }
