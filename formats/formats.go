@@ -17,6 +17,7 @@ import (
 	"fmt"
 
 	"github.com/guestctl/guestctl/formats/block"
+	"github.com/guestctl/guestctl/formats/ewf"
 	"github.com/guestctl/guestctl/formats/image"
 	"github.com/guestctl/guestctl/formats/ondisk"
 	"github.com/guestctl/guestctl/formats/ova"
@@ -51,6 +52,7 @@ func All() []Format {
 		vdi.Format(),
 		parallels.Format(),
 		qed.Format(),
+		ewf.Format(),
 		ova.Format(openInside),
 		split.Format(),
 		raw.Format(),
