@@ -73,7 +73,7 @@ func (s *sources) openOn(ctx context.Context, src block.Device, format string, o
 	if err != nil {
 		return nil, err
 	}
-	opt.Log, opt.CacheBytes = s.spec.Log, s.spec.CacheBytes
+	opt.Log, opt.CacheBytes, opt.Keys = s.spec.Log, s.spec.CacheBytes, s.spec.Keys
 	images, err := f.Open(ctx, src, opt)
 	if err != nil {
 		return nil, err

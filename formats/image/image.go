@@ -9,6 +9,7 @@ import (
 	"log/slog"
 
 	"github.com/guestctl/guestctl/formats/block"
+	"github.com/guestctl/guestctl/formats/crypt"
 )
 
 // A Format is one kind of disk image.
@@ -46,6 +47,9 @@ type Options struct {
 	// Name is that of the file, without its folder, for formats whose files
 	// do not name each other; "" where it is not known. No Probe sees it.
 	Name string
+
+	// Keys unlock an encrypted image; nil for none.
+	Keys *crypt.Keys
 
 	// CacheBytes bounds what this image keeps in memory; 0 is the format's default.
 	CacheBytes int64

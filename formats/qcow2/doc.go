@@ -43,13 +43,18 @@
 // QEMU, which does not fill up the last cluster; a cluster that begins beyond
 // it is damage.
 //
+// The LUKS encryption inside an image (crypt_method 2) is unlocked with
+// Options.Keys; the key is looked for by the UUID in its header. What has no
+// key is a *crypt.LockedError.
+//
 // Reading does not look at reference counts. A dirty or corrupt bit is reported
 // in Info.Damaged, and the image is read.
 //
 // Refused by name: incompatible feature bits that the specification does not
-// have (with the name that the image's own table gives them), encryption (AES
-// and LUKS), compression types other than zlib and zstd, versions other than 2
-// and 3. For writing also an image with the corrupt bit and an internal snapshot.
+// have (with the name that the image's own table gives them), AES encryption
+// (crypt_method 1), compression types other than zlib and zstd, versions other
+// than 2 and 3. For writing also an image with the corrupt bit, an encrypted
+// one and an internal snapshot.
 //
 // Damage is found where it is met: a reserved bit that is set, an offset that
 // is not aligned or outside the file, a compressed cluster that does not give a

@@ -36,6 +36,7 @@ type header struct {
 	backing       string
 	backingFormat string
 	dataFile      string
+	luks          *fullDisk // nil where the image is not encrypted
 }
 
 func (h *header) cluster() int64 { return 1 << h.clusterBits }
@@ -202,7 +203,8 @@ func (h *header) parseCrypt(method uint32) error {
 	case cryptAES:
 		return &ondisk.UnsupportedError{What: what, Detail: "AES encryption (crypt_method 1)", Remedy: remedy}
 	case cryptLUKS:
-		return &ondisk.UnsupportedError{What: what, Detail: "LUKS encryption (crypt_method 2)", Remedy: remedy}
+		h.luks = &fullDisk{}
+		return nil
 	}
 	return ondisk.Unsupported(what, "crypt_method %d", method)
 }
@@ -237,6 +239,10 @@ func (h *header) parseRest(first []byte, length int64) error {
 			names = data
 		case extBitmaps:
 			h.bitmaps = data
+		case extEncryption:
+			if h.luks != nil && len(data) >= 16 {
+				*h.luks = fullDisk{be64(data, 0), be64(data, 8)}
+			}
 		}
 		return nil
 	})

@@ -96,6 +96,11 @@ func open(ctx context.Context, src block.Device, opt image.Options) ([]image.Ima
 	if d.l1, err = readL1(ctx, src, h); err != nil {
 		return nil, err
 	}
+	if h.luks != nil {
+		if d.data, err = d.unlock(ctx, opt); err != nil {
+			return nil, err
+		}
+	}
 	d.makeCaches(opt.CacheBytes)
 	if opt.Writable {
 		if err := d.openWriting(ctx, opt, snapshots); err != nil {

@@ -69,6 +69,21 @@ func Read(ctx context.Context, dev block.Device, warn func(error)) (*Header, err
 	return readV2(ctx, dev, head, warn)
 }
 
+// ReadDetached reads a LUKS1 header whose data is elsewhere, as inside qcow2.
+func ReadDetached(ctx context.Context, dev block.Device) (*Header, error) {
+	head := make([]byte, v1HeaderSize)
+	if err := block.ReadFull(ctx, dev, head, 0); err != nil {
+		return nil, fmt.Errorf("read the LUKS header: %w", err)
+	}
+	if string(head[:magicSize]) != magic {
+		return nil, ondisk.Corrupt("LUKS1 header", 0, "no magic")
+	}
+	if v := u16(head, versionOffset); v != 1 {
+		return nil, ondisk.Unsupported("detached LUKS header", "version %d", v)
+	}
+	return readV1(head, math.MaxInt64)
+}
+
 func readV1(b []byte, size int64) (*Header, error) {
 	h := &Header{Version: 1, UUID: text(b, v1UUID, v1UUIDSize), sector: sectorSize,
 		Cipher: text(b, v1Cipher, nameSize) + "-" + text(b, v1Mode, nameSize), offset: int64(u32(b, v1Payload)) * sectorSize}

@@ -30,19 +30,36 @@
 // All visible logical volumes but pools are listed, active or not. A volume's
 // On names all devices of its group.
 //
-// Segments: linear and striped, error and zero.
+// # Kinds
+//
+//   - linear and striped; error and zero.
+//   - mirror: the first leg counts, as after a crash. raid1, raid4, raid5, raid6
+//     and raid10 in all layouts, raid0: a leg that is missing, that dm-raid's
+//     superblock says has failed, is behind or not rebuilt is left out.
+//   - thin: volumes of a thin pool, their snapshots, and those with an origin
+//     outside of the pool (package pdata).
+//   - snapshot: the store of a classic snapshot is shown as the snapshot, its
+//     origin as it is; while a snapshot is merged, the origin as it will be.
+//   - cache: what the cache has is read from there, in a pool of two
+//     sub-volumes or a single one (package pdata).
+//
+// Refused by name: VDO, writecache, integrity, a RAID in a reshape or with space
+// for one.
 //
 // # Proof
 //
 // Labels, areas and the mapping of linear and striped volumes are compared with
 // lvm2's own tools (lvs), which write and read images on loop devices without
-// device-mapper; the bytes are compared with what device-mapper reads in an
-// emulated Debian (testdata/lvm.sh of package volume).
+// device-mapper. Of every other kind the bytes are compared with what
+// device-mapper read in an emulated Debian (testdata/lvm*.sh of package volume),
+// RAID also with each disk missing, RAID 6 with each two. By construction only:
+// a merge that was interrupted.
 //
 // # Sources
 //
-// LVM2's own manual pages (lvmsystemid, lvm.conf, pvck --dump), and the names
-// and sizes of its lib/format_text/layout.h.
+// LVM2's own manual pages (lvmsystemid, lvmraid, lvmthin, lvmcache, pvck --dump),
+// the names and sizes of its lib/format_text/layout.h, and device-mapper's
+// documentation in the kernel.
 //
 // This package may change.
 package lvm2

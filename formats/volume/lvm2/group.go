@@ -3,6 +3,7 @@ package lvm2
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // maxExtents bounds extents and their counts, so that sums of a few fit.
@@ -94,7 +95,7 @@ func parseLogical(s *section) (*logical, error) {
 		if p.values["extent_count"].number == 0 {
 			continue
 		}
-		seg := segment{start: p.number("start_extent"), count: p.number("extent_count"), kind: p.text("type"), section: p}
+		seg := segment{start: p.number("start_extent"), count: p.number("extent_count"), kind: kindOf(p.text("type")), section: p}
 		if seg.start != v.extents || seg.count < 0 || seg.count > maxExtents || v.extents > maxExtents {
 			return nil, fmt.Errorf("a segment of %d extents at %d, not at %d", seg.count, seg.start, v.extents)
 		}
@@ -102,6 +103,21 @@ func parseLogical(s *section) (*logical, error) {
 		v.segments = append(v.segments, seg)
 	}
 	return v, nil
+}
+
+// kindOf is a segment's type without the flags behind it that change nothing
+// here. With another one the type stays as it is written, and is not supported:
+// LVM adds them so that who does not know them leaves the volume alone.
+func kindOf(typ string) string {
+	kind, flags, _ := strings.Cut(typ, "+")
+	for f := range strings.SplitSeq(flags, "+") {
+		switch f {
+		case "", "METADATA_FORMAT", "CACHE_USES_CACHEVOL", "CROP_METADATA":
+		default:
+			return typ
+		}
+	}
+	return kind
 }
 
 // An extentOf is where a part of a segment begins: a physical or logical volume

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/guestctl/guestctl/formats/block"
+	"github.com/guestctl/guestctl/formats/volume/lvm2/pdata"
 	"github.com/guestctl/guestctl/formats/volume/scheme"
 )
 
@@ -93,7 +94,7 @@ func broken(d scheme.Device, err error) scheme.Volume {
 // volumes are the visible logical volumes of g; none as long as a physical
 // volume may still come.
 func (g *group) volumes(ctx context.Context, byUUID map[string]*pv, opt scheme.Options) []scheme.Volume {
-	b := &builder{ctx: ctx, group: g, pvs: map[string]block.Device{}, made: map[string]*mapped{},
+	b := &builder{ctx: ctx, group: g, pvs: map[string]block.Device{}, made: map[string]*mapped{}, pools: map[string]*pdata.Pool{},
 		warn: func(err error) { opt.Warn(fmt.Errorf("volume group %s: %w", printable(g.name), err)) }}
 	var on []*pv
 	for _, name := range g.sorted {
@@ -123,25 +124,32 @@ func (g *group) volumes(ctx context.Context, byUUID map[string]*pv, opt scheme.O
 		if !v.visible || len(v.segments) == 0 || v.isPool() {
 			continue
 		}
+		kind := v.segments[0].kind
+		if kind == "snapshot" {
+			// A volume that only ties a store to an origin; the store has the name, and is hidden.
+			if v = g.lvs[v.segments[0].text("cow_store")]; v == nil || len(v.segments) == 0 {
+				continue
+			}
+		}
 		if len(vols) == scheme.MaxVolumes {
 			b.warn(fmt.Errorf("it has more than %d logical volumes; the rest is left out", scheme.MaxVolumes))
 			break
 		}
-		vols = append(vols, b.volume(v, on, opt))
+		vols = append(vols, b.volume(v, kind, on, opt))
 	}
 	return vols
 }
 
 // volume is one logical volume, as it is listed.
-func (b *builder) volume(v *logical, on []*pv, opt scheme.Options) scheme.Volume {
+func (b *builder) volume(v *logical, kind string, on []*pv, opt scheme.Options) scheme.Volume {
 	g := b.group
 	escaped := strings.ReplaceAll(g.name, "-", "--") + "-" + strings.ReplaceAll(v.name, "-", "--")
-	vol := scheme.Volume{Name: fileName(escaped), Type: Name, Kind: v.segments[0].kind, UUID: v.uuid,
+	vol := scheme.Volume{Name: fileName(escaped), Type: Name, Kind: kind, UUID: v.uuid,
 		Aliases: []string{g.name + "/" + v.name, "mapper/" + escaped, "disk/by-id/dm-uuid-LVM-" + strings.ReplaceAll(g.uuid+v.uuid, "-", "")}}
 	m := b.shown(v)
 	vol.Dev, vol.Err = m.dev, m.err
 	if m.err == nil && len(m.missing) > 0 {
-		if err := g.missingError(m.missing); opt.Partial {
+		if err := g.missingError(slices.Compact(slices.Sorted(slices.Values(m.missing)))); opt.Partial {
 			b.warn(fmt.Errorf("%s is shown as asked, although %w", v.name, err))
 		} else {
 			vol.Dev, vol.Err = nil, err
@@ -185,9 +193,6 @@ func (g *group) firstOf(v *logical, depth int) string {
 func (v *logical) isPool() bool {
 	return slices.Contains([]string{"thin-pool", "cache-pool", "vdo-pool"}, v.segments[0].kind)
 }
-
-// shown is what a visible logical volume shows.
-func (b *builder) shown(v *logical) *mapped { return b.logical(v.name, 0) }
 
 // fileName is a name that can stand in a path: LVM's own rules forbid others,
 // and hostile metadata has none.

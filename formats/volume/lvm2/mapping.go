@@ -2,7 +2,6 @@ package lvm2
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/guestctl/guestctl/formats/block"
 	"github.com/guestctl/guestctl/formats/ondisk"
+	"github.com/guestctl/guestctl/formats/volume/lvm2/pdata"
 	"github.com/guestctl/guestctl/formats/volume/raid"
 )
 
@@ -29,6 +29,7 @@ type builder struct {
 	warn  func(error)
 
 	made  map[string]*mapped
+	pools map[string]*pdata.Pool
 	built int
 }
 
@@ -96,6 +97,14 @@ func (b *builder) segment(v *logical, s segment, depth int) *mapped {
 	switch {
 	case s.kind == "striped" || s.kind == "linear":
 		return b.striped(s, length, depth)
+	case s.kind == "mirror":
+		return b.mirrored(v, s, length, depth)
+	case strings.HasPrefix(s.kind, "raid"):
+		return b.raided(v, s, length, depth)
+	case s.kind == "thin":
+		return b.thin(s, length, depth)
+	case s.kind == "cache":
+		return b.cached(s, length, depth)
 	case s.kind == "zero":
 		return &mapped{dev: block.Zeros(length)}
 	case s.kind == "error":
@@ -197,10 +206,6 @@ func (l *lost) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 func (l *lost) Locate(_ context.Context, off, n int64) (block.Run, error) {
 	return block.Run{Kind: block.Opaque, Len: max(1, block.Clamp(off, n, l.size))}, nil
 }
-
-// isLost says whether err is about what is missing, which mirrors can do
-// without, and not about what is wrong or not supported.
-func isLost(err error) bool { return errors.Is(err, raid.ErrMissing) }
 
 // missingError says which physical volumes a logical volume lacks.
 func (g *group) missingError(names []string) error {

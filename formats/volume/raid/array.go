@@ -65,6 +65,9 @@ func (a *array) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	}
 	done := int64(0)
 	for done < n {
+		if err := ctx.Err(); err != nil {
+			return int(done), err
+		}
 		copies, run := a.geo.find(off + done)
 		run = min(run, n-done)
 		if err := a.read(ctx, p[done:done+run], copies); err != nil {
