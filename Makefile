@@ -64,4 +64,4 @@ check:
 	$(GO) vet ./...
 
 images: ## Make the images that the tests read, once (root); minutes the first time
-	$(GO) test -count=1 -timeout 60m -run '^Test(Make|ExtVariants|DirtyVariants)$$' ./tests/images
+	$(GO) test -count=1 -timeout 60m -run '^Test(Make|ExtVariants|DirtyVariants|DebianOn)$$' ./tests/images

@@ -176,6 +176,48 @@ func checkTimes(t *testing.T, fs vfs.FileSystem, oracle vfstest.Tree) {
 	}
 }
 
+// exMounted calls use with the folder at which exfat-fuse shows the image.
+func exMounted(t testing.TB, img, options string, use func(dir string)) {
+	t.Helper()
+	images.NeedTool(t, "mount.exfat-fuse", "losetup", "umount")
+	images.NeedRoot(t)
+	dir := t.TempDir()
+	// The driver mounts as fuseblk, which takes block devices only. Detached
+	// while it is mounted, the device goes with the mount.
+	loop := strings.TrimSpace(run(t, "losetup", "--find", "--show", img))
+	detached := false
+	detach := func() {
+		if !detached {
+			detached = true
+			run(t, "losetup", "--detach", loop)
+		}
+	}
+	defer detach()
+	if options == "" {
+		options = "rw"
+	}
+	run(t, "mount.exfat-fuse", "-o", options, loop, dir)
+	detach()
+	ended := false
+	end := func() {
+		if ended {
+			return
+		}
+		ended = true
+		run(t, "umount", dir)
+		// The driver flushes after umount returns, and keeps the loop device
+		// until it has.
+		for end := time.Now().Add(20 * time.Second); run(t, "losetup", "-j", img) != ""; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("the exfat driver does not end")
+			}
+		}
+	}
+	defer end()
+	use(dir)
+	end()
+}
+
 // TestExFAT compares with a tree that the exfat-fuse driver wrote, since Linux
 // tools otherwise only format and check the volume.
 func TestExFAT(t *testing.T) {
@@ -206,47 +248,20 @@ func TestExFAT(t *testing.T) {
 				t.Fatal(err)
 			}
 			run(t, "mkfs.exfat", append(c.args, img)...)
-			mnt := t.TempDir()
-			// The driver mounts as fuseblk, which takes block devices only.
-			loop := strings.TrimSpace(run(t, "losetup", "--find", "--show", img))
-			attached := true
-			detach := func() {
-				if attached {
-					attached = false
-					run(t, "losetup", "--detach", loop)
+			var oracle vfstest.Tree
+			exMounted(t, img, "", func(mnt string) {
+				run(t, "cp", "-r", "--preserve=timestamps", dir+"/.", mnt+"/")
+				// Freed clusters in between make the next file fragmented.
+				for i := range c.files / 4 {
+					if err := os.Remove(filepath.Join(mnt, "many", fmt.Sprintf("a file with number %06d", i*4))); err != nil {
+						t.Fatal(err)
+					}
 				}
-			}
-			t.Cleanup(detach)
-			run(t, "mount.exfat-fuse", loop, mnt)
-			mounted := true
-			unmount := func() {
-				if mounted {
-					mounted = false
-					run(t, "umount", mnt)
-				}
-			}
-			t.Cleanup(unmount)
-			run(t, "cp", "-r", "--preserve=timestamps", dir+"/.", mnt+"/")
-			// Freed clusters in between make the next file fragmented.
-			for i := range c.files / 4 {
-				run := filepath.Join(mnt, "many", fmt.Sprintf("a file with number %06d", i*4))
-				if err := os.Remove(run); err != nil {
+				if err := os.WriteFile(filepath.Join(mnt, "fragmented"), []byte(strings.Repeat("fragments ", 100000)), 0o755); err != nil {
 					t.Fatal(err)
 				}
-			}
-			if err := os.WriteFile(filepath.Join(mnt, "fragmented"), []byte(strings.Repeat("fragments ", 100000)), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			oracle := vfstest.FromDir(t, mnt, 0)
-			unmount()
-			detach()
-			// The driver flushes after umount returns, and keeps the loop device
-			// until it has.
-			for end := time.Now().Add(20 * time.Second); run(t, "losetup", "-j", img) != ""; time.Sleep(20 * time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatal("the exfat driver does not end")
-				}
-			}
+				oracle = vfstest.FromDir(t, mnt, 0)
+			})
 			run(t, "fsck.exfat", "-n", img)
 			join(t, img, fat.ExDriver(), oracle, hostOnly|vfstest.Mode)
 			fs, err := fat.ExDriver().Open(context.Background(), []block.Device{device(t, img)}, vfs.Options{})

@@ -336,3 +336,22 @@ func TestStreams(t *testing.T) {
 	}
 	lookup(t, open(t, device(t, img), "ignore_case"), "F:sTREAM")
 }
+
+// TestDebian compares 20,000 files of a Debian with what ntfs-3g shows of the
+// same volume.
+func TestDebian(t *testing.T) {
+	need(t, "ntfs-3g", "umount")
+	img := images.DebianOn(t, "ntfs")
+	want := oracle(t, img.Path)
+	if len(want) < 20_000 {
+		t.Fatalf("the oracle sees %d entries", len(want))
+	}
+	got := vfstest.FromVFS(t, open(t, device(t, img.Path), ""), maxRead)
+	t.Logf("%d entries", len(got))
+	for i, line := range vfstest.Differences(got, want, hostOnly) {
+		if i > 20 {
+			t.Fatal("and more")
+		}
+		t.Error(line)
+	}
+}
