@@ -32,7 +32,10 @@ func (r record) attr(at int) (a attribute, problem string) {
 		return nil, fmt.Sprintf("the attribute at %d has its name at %d", at, a.nameOffset())
 	}
 	if a.nonResident() {
-		if n < nonResidentHeader || int64(a.pairsOffset()) < nonResidentHeader || int64(a.pairsOffset()) >= n {
+		if n < nonResidentHeader {
+			return nil, fmt.Sprintf("the attribute at %d, which is not resident, has %d bytes", at, n)
+		}
+		if int64(a.pairsOffset()) < nonResidentHeader || int64(a.pairsOffset()) >= n {
 			return nil, fmt.Sprintf("the attribute at %d has its mapping pairs at %d of %d", at, a.pairsOffset(), n)
 		}
 		if a.lowestVCN() < 0 || a.lowestVCN() > maxVCN {

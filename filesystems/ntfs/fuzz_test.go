@@ -106,7 +106,7 @@ func FuzzRecord(f *testing.F) {
 		}
 		b = b[:1024:1024]
 		r := record(b)
-		if int64(r.bytesInUse()) > int64(len(r)) || r.bytesInUse() < recordHeader || int(r.attrsOffset()) < recordHeader || uint32(r.attrsOffset()) > r.bytesInUse() || r.attrsOffset()%8 != 0 {
+		if first, used := int64(r.attrsOffset()), int64(r.bytesInUse()); first < recordHeader || first&7 != 0 || used > int64(len(r)) || first > used-8 {
 			return // what record refuses before anybody sees it
 		}
 		n := &inode{f: file{fs: fs, num: 64, rec: r}}

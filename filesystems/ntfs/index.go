@@ -65,6 +65,10 @@ func (f *file) openIndex(ctx context.Context, name []byte) (*index, error) {
 	if ok, err = f.find(ctx, typeIndexAllocation, name, &x.alloc); err == nil && (!ok || x.alloc.resident()) {
 		err = f.corrupt("its index has children and no $INDEX_ALLOCATION")
 	}
+	// It is never sparse: a larger one would take a listing forever.
+	if err == nil && x.alloc.size > f.fs.geo.clusters*f.fs.geo.cluster {
+		err = f.corrupt("its index has %d bytes in a volume of %d", x.alloc.size, f.fs.geo.clusters*f.fs.geo.cluster)
+	}
 	if err == nil {
 		if ok, err = f.find(ctx, typeBitmap, name, &x.bitmap); err == nil && !ok {
 			err = f.corrupt("its index has children and no $BITMAP")
