@@ -50,7 +50,7 @@ test-long: ## The race detector, the emulated Debian kernel, 1,000 mounts, longe
 	@.ci/fuzz $${FUZZ_SECONDS:-1800}
 	@echo 'ok: everything passed'
 
-bench: ## Compare with the kernel's loop mount and fuse2fs on the same image (root); ROWS=find,tar N=3
+bench: ## Compare with the kernel's loop mount, fuse2fs and ntfs-3g on the same image (root); ROWS=find,tar N=3
 	@.ci/packages test
 	@.ci/packages bench
 	@$(MAKE) build

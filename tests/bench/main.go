@@ -11,20 +11,19 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/guestctl/guestctl/tests/images"
 )
 
 func main() {
 	rounds := flag.Int("n", 3, "rounds; the median of them is shown")
 	rows := flag.String("rows", "", "parts of row names, separated by commas; all where empty")
-	names := flag.String("subjects", "", "guestctl,noxattr,kernel,kernel-dio,fuse2fs; all where empty")
+	names := flag.String("subjects", "", "guestctl,noxattr,kernel,kernel-dio,fuse2fs,ntfs-3g; all where empty")
+	types := flag.String("fs", "", "ext4,xfs,ntfs; all where empty")
 	to := flag.String("json", "", "write the table as JSON to this file too")
 	flag.Parse()
 	if os.Getenv(inside) == "" && os.Geteuid() == 0 {
 		os.Exit(enter())
 	}
-	if err := run(*rounds, *rows, *names, *to); err != nil {
+	if err := run(*rounds, *rows, *names, *types, *to); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -54,7 +53,7 @@ func enter() int {
 	return 0
 }
 
-func run(rounds int, rows, names, to string) error {
+func run(rounds int, rows, names, types, to string) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("comparing with the kernel's loop mount and dropping caches need root")
 	}
@@ -62,23 +61,29 @@ func run(rounds int, rows, names, to string) error {
 	if err := unix.Uname(&uts); err != nil {
 		return err
 	}
-	b := &bench{tb: &tb{}, rounds: rounds, table: &table{Schema: "guestctl.bench/1", Kernel: unix.ByteSliceToString(uts.Release[:]), CPUs: runtime.NumCPU(), Rounds: rounds}}
+	b := &bench{tb: &tb{}, rounds: rounds, table: &table{Schema: "guestctl.bench/2", Kernel: unix.ByteSliceToString(uts.Release[:]), CPUs: runtime.NumCPU(), Rounds: rounds}}
 	if rows != "" {
 		b.rows = strings.Split(rows, ",")
 	}
-	for _, s := range subjects() {
-		if names != "" && !strings.Contains(","+names+",", ","+s.name+",") {
+	for _, u := range suites() {
+		if types != "" && !strings.Contains(","+types+",", ","+u.fstype+",") {
 			continue
 		}
-		if program := map[string]string{"guestctl": "bin/guestmount", "noxattr": "bin/guestmount", "fuse2fs": "fuse2fs"}[s.name]; program != "" {
-			if _, err := exec.LookPath(program); err != nil {
-				b.table.note("%s is left out: %v", s.name, err)
+		for _, s := range subjects(u.fstype) {
+			if names != "" && !strings.Contains(","+names+",", ","+s.name+",") {
 				continue
 			}
+			if program := map[string]string{"guestctl": "bin/guestmount", "noxattr": "bin/guestmount", "fuse2fs": "fuse2fs", "ntfs-3g": "ntfs-3g"}[s.name]; program != "" {
+				if _, err := exec.LookPath(program); err != nil {
+					b.table.note("%s is left out: %v", s.name, err)
+					continue
+				}
+			}
+			u.subjects = append(u.subjects, s)
 		}
-		b.subjects = append(b.subjects, s)
+		b.suites = append(b.suites, u)
+		b.table.Images = append(b.table.Images, u.image(b.tb).Path)
 	}
-	b.table.Image = images.Bench(b.tb).Path
 	for n := range rounds {
 		b.round(n + 1)
 	}

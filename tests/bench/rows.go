@@ -4,6 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/guestctl/guestctl/tests/images"
 )
 
 // A work is one command over a mount, measured in the states given.
@@ -17,7 +21,7 @@ type work struct {
 	// aim is the ratio of ours to the kernel's that we want in a state: at most, or at least where more is better.
 	aim map[string]float64
 
-	subjects []string // nil is guestctl, kernel, kernel-dio and fuse2fs
+	subjects []string // nil is all but noxattr
 }
 
 // shell is a work that times a command with {} for the mount point.
@@ -29,9 +33,54 @@ func shell(command string) func(string) (float64, error) {
 
 const bigFile = "srv/big/random.bin"
 
+// A suite is what is measured on one image.
+type suite struct {
+	fstype   string
+	name     string // stands before the names of its rows
+	image    func(t testing.TB) images.Image
+	works    []work
+	directs  []direct
+	subjects []subject
+}
+
+func suites() []suite {
+	on := func(fstype string) func(t testing.TB) images.Image {
+		return func(t testing.TB) images.Image { return images.BenchOn(t, fstype) }
+	}
+	// Half of ntfs-3g's time for metadata and small files, and never more than it takes.
+	small := map[string]float64{"cold": 0.5, "imgc": 0.5, "warm": 0.5}
+	large := map[string]float64{"cold": 1, "imgc": 1, "warm": 1}
+	ntfs := smallWorks()
+	for i := range ntfs {
+		ntfs[i].aim = small
+		if ntfs[i].unit == "IOPS" || strings.HasPrefix(ntfs[i].name, "seq") {
+			ntfs[i].aim = large
+		}
+	}
+	return []suite{
+		{fstype: "ext4", image: images.Bench, works: works(), directs: directs()},
+		{fstype: "xfs", name: "xfs: ", image: on("xfs"), works: smallWorks()},
+		{fstype: "ntfs", name: "ntfs: ", image: on("ntfs"), works: ntfs},
+	}
+}
+
+// smallWorks are those for which a smaller tree has what they need.
+func smallWorks() (some []work) {
+	for _, w := range works() {
+		switch w.name {
+		case "grep -r usr/share":
+			continue
+		case "seq 2 GiB":
+			w.name = "seq 400 MiB"
+		}
+		some = append(some, w)
+	}
+	return some
+}
+
 func works() []work {
 	all := []string{"cold", "imgc", "warm"}
-	withNoxattr := []string{"guestctl", "noxattr", "kernel", "kernel-dio", "fuse2fs"}
+	withNoxattr := []string{"guestctl", "noxattr", "kernel", "kernel-dio", "fuse2fs", "ntfs-3g"}
 	return []work{
 		{name: "find -printf %s", states: all, unit: "s", run: shell(`find {} -printf '%s\n' >/dev/null`),
 			aim: map[string]float64{"cold": 1.2, "warm": 1.15}},

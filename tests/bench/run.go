@@ -12,11 +12,11 @@ func replaceAll(command, place string) string { return strings.ReplaceAll(comman
 
 // A bench collects what the rounds measure.
 type bench struct {
-	tb       *tb
-	rounds   int
-	subjects []subject
-	rows     []string // parts of row names that are wanted; none is all
-	table    *table
+	tb     *tb
+	rounds int
+	suites []suite
+	rows   []string // parts of row names that are wanted; none is all
+	table  *table
 }
 
 // wants says whether a row was asked for.
@@ -37,12 +37,20 @@ func (b *bench) say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+
 
 // round measures everything once.
 func (b *bench) round(n int) {
-	img := images.Bench(b.tb)
-	for _, w := range works() {
+	for _, u := range b.suites {
+		b.suite(n, u)
+	}
+}
+
+// suite measures everything of one image once.
+func (b *bench) suite(n int, u suite) {
+	img := u.image(b.tb)
+	for _, w := range u.works {
+		w.name = u.name + w.name
 		if !b.wants(w.name) {
 			continue
 		}
-		for _, s := range b.subjects {
+		for _, s := range u.subjects {
 			if !w.takes(s.name) {
 				continue
 			}
@@ -50,21 +58,21 @@ func (b *bench) round(n int) {
 			b.work(w, s, img)
 		}
 	}
-	if b.wants("mount") {
-		for _, s := range b.subjects {
-			b.say("round %d of %d: mount, %s", n, b.rounds, s.name)
-			b.start(s, img)
+	if b.wants(u.name + "mount") {
+		for _, s := range u.subjects {
+			b.say("round %d of %d: %smount, %s", n, b.rounds, u.name, s.name)
+			b.start(u.name, s, img)
 		}
 	}
-	if b.wants("memory") {
-		for _, s := range b.subjects {
+	if b.wants(u.name + "memory") {
+		for _, s := range u.subjects {
 			if s.daemon {
-				b.say("round %d of %d: memory, %s", n, b.rounds, s.name)
-				b.walk(s, img)
+				b.say("round %d of %d: %smemory, %s", n, b.rounds, u.name, s.name)
+				b.walk(u.name, s, img)
 			}
 		}
 	}
-	for _, d := range directs() {
+	for _, d := range u.directs {
 		if b.wants(d.name) {
 			b.say("round %d of %d: %s", n, b.rounds, d.name)
 			b.direct(d)
@@ -143,7 +151,7 @@ func (b *bench) work(w work, s subject, img images.Image) {
 }
 
 // start measures how long mounting takes, cold and with the image cached.
-func (b *bench) start(s subject, img images.Image) {
+func (b *bench) start(name string, s subject, img images.Image) {
 	for _, state := range []string{"cold", "imgc"} {
 		if err := dropCaches(); err != nil {
 			b.table.note("%v", err)
@@ -161,8 +169,8 @@ func (b *bench) start(s subject, img images.Image) {
 			b.table.note("mount, %s: %v", s.name, err)
 			return
 		}
-		b.table.add("mount: exec to first stat", state, "s", false, 0, s.name, m.stat)
-		b.table.add("mount: ready", state, "s", false, 0, s.name, m.ready)
+		b.table.add(name+"mount: exec to first stat", state, "s", false, 0, s.name, m.stat)
+		b.table.add(name+"mount: ready", state, "s", false, 0, s.name, m.ready)
 		if err := m.unmount(); err != nil {
 			b.table.note("%v", err)
 		}
@@ -170,7 +178,7 @@ func (b *bench) start(s subject, img images.Image) {
 }
 
 // walk measures the memory of the process that serves the mount, after every file was looked at and some were read.
-func (b *bench) walk(s subject, img images.Image) {
+func (b *bench) walk(name string, s subject, img images.Image) {
 	if err := dropCaches(); err != nil {
 		b.table.note("%v", err)
 		return
@@ -202,8 +210,8 @@ func (b *bench) walk(s subject, img images.Image) {
 			b.table.note("memory, %s: %v", s.name, err)
 			return
 		}
-		b.table.add("memory: RSS", c.state, "MB", false, 0, s.name, now)
-		b.table.add("memory: peak RSS", c.state, "MB", false, 0, s.name, peak)
+		b.table.add(name+"memory: RSS", c.state, "MB", false, 0, s.name, now)
+		b.table.add(name+"memory: peak RSS", c.state, "MB", false, 0, s.name, peak)
 	}
 }
 
@@ -238,7 +246,7 @@ func (b *bench) direct(d direct) {
 	if err = prepare(); err == nil && !d.needsMount {
 		v, err = d.other(img, "")
 	} else if err == nil {
-		for _, s := range subjects() {
+		for _, s := range subjects("ext4") {
 			if s.name != "kernel" {
 				continue
 			}

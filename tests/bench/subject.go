@@ -25,26 +25,43 @@ type subject struct {
 	daemon  bool // a process serves it
 }
 
-func subjects() []subject {
+// subjects are those that read a filesystem of the type.
+func subjects(fstype string) []subject {
 	guestmount := func(options ...string) func(images.Image, string, string) []string {
 		return func(img images.Image, dir, pidFile string) []string {
-			return append([]string{"bin/guestmount", "--ro", "--format=" + img.Format, "-a", img.Path, "-m", "/dev/sda2", "--pid-file", pidFile, dir}, options...)
+			part := "/dev/sda"
+			if img.RootSize > 0 {
+				part = "/dev/sda2"
+			}
+			return append([]string{"bin/guestmount", "--ro", "--format=" + img.Format, "-a", img.Path, "-m", part, "--pid-file", pidFile, dir}, options...)
 		}
 	}
-	return []subject{
-		{"guestctl", guestmount(), true, true},
-		{"noxattr", guestmount("-o", "noxattr"), true, true},
-		{"kernel", func(img images.Image, dir, _ string) []string {
-			return []string{"mount", "-t", "ext4", "-o", fmt.Sprintf("ro,loop,offset=%d,sizelimit=%d", img.RootOffset, img.RootSize), img.Path, dir}
-		}, false, false},
-		{"kernel-dio", func(img images.Image, dir, _ string) []string {
-			return []string{"bash", "-ec", fmt.Sprintf("dev=$(losetup --find --show --read-only --direct-io=on --offset %d --sizelimit %d '%s')\nmount -t ext4 -o ro $dev '%s' || { losetup -d $dev; exit 1; }\nlosetup -d $dev # once it is unmounted",
-				img.RootOffset, img.RootSize, img.Path, dir)}
-		}, false, false},
-		{"fuse2fs", func(img images.Image, dir, _ string) []string {
-			return []string{"fuse2fs", "-o", fmt.Sprintf("ro,offset=%d", img.RootOffset), img.Path, dir}
-		}, false, true},
+	ours := []subject{{"guestctl", guestmount(), true, true}, {"noxattr", guestmount("-o", "noxattr"), true, true}}
+	if fstype == "ntfs" {
+		return append(ours, subject{"ntfs-3g", func(img images.Image, dir, _ string) []string {
+			return []string{"ntfs-3g", "-o", "ro", img.Path, dir}
+		}, false, true})
 	}
+	part := func(img images.Image, format string) string {
+		if img.RootSize == 0 {
+			return ""
+		}
+		return fmt.Sprintf(format, img.RootOffset, img.RootSize)
+	}
+	all := append(ours,
+		subject{"kernel", func(img images.Image, dir, _ string) []string {
+			return []string{"mount", "-t", fstype, "-o", "ro,loop" + part(img, ",offset=%d,sizelimit=%d"), img.Path, dir}
+		}, false, false},
+		subject{"kernel-dio", func(img images.Image, dir, _ string) []string {
+			return []string{"bash", "-ec", fmt.Sprintf("dev=$(losetup --find --show --read-only --direct-io=on %s '%s')\nmount -t %s -o ro $dev '%s' || { losetup -d $dev; exit 1; }\nlosetup -d $dev # once it is unmounted",
+				part(img, "--offset %d --sizelimit %d"), img.Path, fstype, dir)}
+		}, false, false})
+	if fstype == "ext4" {
+		all = append(all, subject{"fuse2fs", func(img images.Image, dir, _ string) []string {
+			return []string{"fuse2fs", "-o", fmt.Sprintf("ro,offset=%d", img.RootOffset), img.Path, dir}
+		}, false, true})
+	}
+	return all
 }
 
 // A mounted is a subject at work.

@@ -29,7 +29,7 @@ type table struct {
 	Kernel string   `json:"kernel"`
 	CPUs   int      `json:"cpus"`
 	Rounds int      `json:"rounds"`
-	Image  string   `json:"image"`
+	Images []string `json:"images"`
 	Rows   []*row   `json:"rows"`
 	Notes  []string `json:"notes"`
 }
@@ -105,7 +105,7 @@ func (t *table) finish() {
 
 // text prints the table for people: each subject's median and, in brackets, its ratio to the reference.
 func (t *table) text(w io.Writer) error {
-	fmt.Fprintf(w, "Linux %s, %d processors, medians of %d rounds; in brackets the ratio to the kernel's default loop mount, or to the other tool.\n\n", t.Kernel, t.CPUs, t.Rounds)
+	fmt.Fprintf(w, "Linux %s, %d processors, medians of %d rounds; in brackets the ratio to the kernel's default loop mount, or to ntfs-3g or the other tool.\n\n", t.Kernel, t.CPUs, t.Rounds)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "work\tstate\tunit\tguestctl\taim\t\tothers")
 	for _, r := range t.Rows {

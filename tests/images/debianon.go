@@ -9,6 +9,11 @@ import (
 // names are those of DebianOnNames.
 func DebianOn(t testing.TB, name string) Image {
 	t.Helper()
+	return Image{Path: debianOn(t, name).make(t), Format: "raw"}
+}
+
+func debianOn(t testing.TB, name string) *recipe {
+	t.Helper()
 	const more = "WHAT=etc srv/small usr/share/zoneinfo"
 	const small = "WHAT=srv/small" // what a filesystem without links, rights and small letters apart from large ones holds
 	xfs := func(mkfs string) []string { return []string{"HOW=xfs", "SIZE=1G", "MKFS=" + mkfs, more} }
@@ -30,11 +35,18 @@ func DebianOn(t testing.TB, name string) Image {
 	if env == nil {
 		t.Fatalf("Debian is on no filesystem that is called %q", name)
 	}
-	r := &recipe{name: "debian-on-" + name, script: "debian-on", ext: "raw", base: debianRaw(), env: env, tools: tools[env[0]], limit: 15 * time.Minute}
-	return Image{Path: r.make(t), Format: "raw"}
+	return &recipe{name: "debian-on-" + name, script: "debian-on", ext: "raw", base: debianRaw(), env: env, tools: tools[env[0]], limit: 15 * time.Minute}
 }
 
 // DebianOnNames lists what DebianOn makes.
 func DebianOnNames() []string {
 	return []string{"xfs", "xfs-rmapbt", "xfs-dir64k", "ntfs", "fat32", "exfat"}
+}
+
+// BenchOn is DebianOn "xfs" or "ntfs" with 400 MiB of random bytes in /srv/big/random.bin.
+func BenchOn(t testing.TB, name string) Image {
+	t.Helper()
+	r := &recipe{name: "bench-on-" + name, script: "bench-on", ext: "raw", base: debianOn(t, name), env: []string{"HOW=" + name},
+		tools: []string{"openssl", "pgrep"}}
+	return Image{Path: r.make(t), Format: "raw"}
 }
