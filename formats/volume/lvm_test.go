@@ -356,8 +356,8 @@ func TestLVMExtentSizes(t *testing.T) {
 		size   int64
 	}{{"", 4 * mib}, {"-s 32m", 32 * mib}, {"-s 64m", 64 * mib}} {
 		h := newLVM(t, 200*mib)
-		h.LVM("vgcreate -q " + c.option + " vg $1")
-		h.LVM("lvcreate -qq -an -Zn -Wn -l 2 -n lv vg")
+		h.Run("vgcreate -q " + c.option + " vg $1")
+		h.Run("lvcreate -qq -an -Zn -Wn -l 2 -n lv vg")
 		h.sprinkle(2 * mib)
 		want := h.byLVS()
 		vols, warnings := scanDevices(t, h.devices(), volume.Options{})
