@@ -337,6 +337,7 @@ func TestHostIsFull(t *testing.T) {
 // FuzzWrite opens whatever the bytes are for writing: where it refuses it has
 // written nothing, and where it does not, writing ends in no panic.
 func FuzzWrite(f *testing.F) {
+	images.NeedLong(f) // it does about one execution a second
 	for _, options := range []string{"cluster_size=512", "compat=0.10,cluster_size=512", "extended_l2=on,cluster_size=16384"} {
 		dir := f.TempDir()
 		path := filepath.Join(dir, "disk.qcow2")
