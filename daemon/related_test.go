@@ -252,7 +252,7 @@ func TestChains(t *testing.T) {
 
 // TestUnreadFormats refuses by name what would else be a raw disk with nothing on it.
 func TestUnreadFormats(t *testing.T) {
-	for format, name := range map[string]string{"vmdk": "VMDK", "vdi": "VDI", "vhdx": "VHDX", "vpc": "VHD", "qed": "QED", "qcow": "qcow", "parallels": "Parallels"} {
+	for format, name := range map[string]string{"qcow": "qcow"} {
 		path := filepath.Join(t.TempDir(), "disk")
 		run(t, "qemu-img", "create", "-q", "-f", format, path, "16M")
 		err := try(daemon.Spec{Images: imagesOf(path)})
