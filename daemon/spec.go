@@ -21,7 +21,7 @@ type Spec struct {
 
 	// Keys unlock encrypted volumes; nil for none. They are used while Open
 	// runs only, and whoever made them wipes them.
-	Keys *crypt.Keys
+	Keys *crypt.Keys `json:"-"`
 
 	// Partial shows volumes of which members are missing, as far as they go.
 	Partial bool

@@ -39,6 +39,8 @@ type (
 	Image    = image.Image
 	Info     = image.Info
 	Snapshot = image.Snapshot
+
+	NoSnapshotError = image.NoSnapshotError
 )
 
 // All lists the formats in the order in which they are asked. raw, which takes

@@ -59,9 +59,10 @@ func orNone(usage string) string {
 	return usage
 }
 
-// attachOf is the request to attach an image as the options of a command say.
-// Paths are the daemon's, so they are made absolute here.
-func attachOf(x *cli.Context, images ...string) (*api.Attach, error) {
+// attachOf is the request to attach images as the options of a command say, in
+// the state of a snapshot or the present one. Paths are the daemon's, so they
+// are made absolute here.
+func attachOf(x *cli.Context, snapshot string, images ...string) (*api.Attach, error) {
 	a := &api.Attach{ForceShare: x.Bool("force-share"), NoRecovery: x.Bool("norecovery")}
 	if n := x.Int("blocksize"); !slices.Contains([]int{0, 512, 4096}, n) {
 		return nil, args.Usage("--blocksize %d: disks have sectors of 512 or 4096 bytes", n)
@@ -75,7 +76,7 @@ func attachOf(x *cli.Context, images ...string) (*api.Attach, error) {
 		if format == "auto" {
 			format = ""
 		}
-		a.Images = append(a.Images, api.ImageSpec{Path: abs, Format: format, SectorSize: x.Int("blocksize"), Snapshot: x.String("snapshot")})
+		a.Images = append(a.Images, api.ImageSpec{Path: abs, Format: format, SectorSize: x.Int("blocksize"), Snapshot: snapshot})
 	}
 	for _, dir := range x.StringSlice("allow-backing") {
 		abs, err := filepath.Abs(dir)
@@ -109,7 +110,7 @@ func (s *streams) mountCommand() *cli.Command {
 		),
 		Action: s.daemonAction(2, -1, func(ctx context.Context, c *client.Client, x *cli.Context, out *output) error {
 			argv := x.Args().Slice()
-			a, err := attachOf(x, argv[:len(argv)-1]...)
+			a, err := attachOf(x, x.String("snapshot"), argv[:len(argv)-1]...)
 			if err != nil {
 				return err
 			}

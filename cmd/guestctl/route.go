@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/guestctl/guestctl/cmd/internal/args"
 	"github.com/guestctl/guestctl/daemon"
 	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/client"
@@ -23,6 +24,9 @@ import (
 func routed() []string {
 	return []string{"filesystems", "ls", "cat", "tar", "checksum", "find", "grep", "stat"}
 }
+
+// ownOptions are those that only this process can follow: keys do not leave it.
+func ownOptions() []string { return []string{"key", "keys-from-stdin", "partial"} }
 
 // route gives them --socket.
 func route(app *cli.App) {
@@ -57,15 +61,24 @@ func (s *session) reach(arg string) (*opened, target, error) {
 		return s.open(arg)
 	}
 	for _, g := range s.guests {
-		if g.remote != nil && g.target.image == t.image && g.target.volume == t.volume {
+		if g.remote != nil && g.target.sameGuest(t) {
 			return g, t, nil
 		}
 	}
 	asked := s.cli.IsSet("socket")
+	for _, own := range ownOptions() {
+		if !s.cli.IsSet(own) {
+			continue
+		}
+		if asked {
+			return nil, t, args.Usage("--%s: a daemon takes no keys and shows nothing partial; leave --socket out to read the image in this process", own)
+		}
+		return s.open(arg)
+	}
 	if !asked && !exists(client.DefaultSocket()) {
 		return s.open(arg)
 	}
-	a, err := attachOf(s.cli, t.image)
+	a, err := attachOf(s.cli, s.snapshot(t), t.image)
 	if err != nil {
 		return nil, t, err
 	}
@@ -87,6 +100,9 @@ func (s *session) reach(arg string) (*opened, target, error) {
 	r.tree = vfs.NewTree("", vfs.NewStatic("remote"))
 	r.ns = vfs.NewNamespace(r.tree)
 	g := &opened{target: t, remote: r}
+	if err := s.shows(g); err != nil {
+		return nil, t, errors.Join(err, g.Close(context.WithoutCancel(s.ctx)))
+	}
 	s.guests = append(s.guests, g)
 	return g, t, nil
 }

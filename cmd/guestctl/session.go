@@ -141,22 +141,22 @@ func (s *session) open(arg string) (*opened, target, error) {
 	if err != nil {
 		return nil, t, openError(t, err)
 	}
-	if err := s.shows(t, g); err != nil {
-		return nil, t, errors.Join(err, g.Close(context.WithoutCancel(s.ctx)))
+	o := &opened{target: t, Guest: g}
+	if err := s.shows(o); err != nil {
+		return nil, t, errors.Join(err, o.Close(context.WithoutCancel(s.ctx)))
 	}
 	if s.cli.Bool("verbose") {
 		for _, w := range g.Warnings() {
 			fmt.Fprintf(s.err, "guestctl: warning: %v\n", w)
 		}
 	}
-	o := &opened{target: t, Guest: g}
 	s.guests = append(s.guests, o)
 	return o, t, nil
 }
 
 // shows says whether there is any file to be read in a guest: an empty tree
 // would look like an empty disk.
-func (s *session) shows(t target, g *daemon.Guest) error {
+func (s *session) shows(g *opened) error {
 	var why []string
 	for _, f := range g.Filesystems() {
 		if len(f.Mounted) > 0 {
@@ -176,19 +176,24 @@ func (s *session) shows(t target, g *daemon.Guest) error {
 	if len(why) == 0 {
 		why = append(why, "the disk has no partition")
 	}
-	return fmt.Errorf("no filesystem in %s can be read: %s", shown(t.image), strings.Join(why, "; "))
+	return fmt.Errorf("no filesystem in %s can be read: %s", shown(g.target.image), strings.Join(why, "; "))
 }
 
 // command is the name of the command that runs.
 func (s *session) command() string { return s.cli.Command.Name }
 
+// snapshot is the one that a target is in; "" for the present state.
+func (s *session) snapshot(t target) string {
+	if t.snapshot != "" {
+		return t.snapshot
+	}
+	return s.cli.String("snapshot")
+}
+
 // spec says how the image of a target is opened.
 func (s *session) spec(t target) (daemon.Spec, error) {
-	if t.snapshot == "" {
-		t.snapshot = s.cli.String("snapshot")
-	}
 	spec := daemon.Spec{
-		Images:     []daemon.ImageSpec{{Path: t.image, Format: s.cli.String("format"), Snapshot: t.snapshot, SectorSize: s.cli.Int("blocksize")}},
+		Images:     []daemon.ImageSpec{{Path: t.image, Format: s.cli.String("format"), Snapshot: s.snapshot(t), SectorSize: s.cli.Int("blocksize")}},
 		ForceShare: s.cli.Bool("force-share"), NoRecovery: s.cli.Bool("norecovery"), AllowBacking: s.cli.StringSlice("allow-backing"),
 		Keys: &s.keys, Partial: s.cli.Bool("partial"),
 	}

@@ -50,6 +50,7 @@ const (
 	CodeNoPath           Code = "no_such_endpoint"
 	CodeNotReady         Code = "not_ready"          // a job has no result yet
 	CodeImageMissing     Code = "image_not_found"    // no file of the host has that name
+	CodeNoSnapshot       Code = "no_such_snapshot"   // the image has none of that name
 	CodeImageUnreadable  Code = "image_not_readable" // the host does not let the daemon read it
 	CodeImageInUse       Code = "image_in_use"       // a virtual machine has it
 	CodeImageHeld        Code = "image_busy"         // mounts or others here use it

@@ -10,6 +10,7 @@ import (
 	"github.com/guestctl/guestctl/daemon"
 	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/files"
+	"github.com/guestctl/guestctl/formats"
 	"github.com/guestctl/guestctl/formats/ondisk"
 	"github.com/guestctl/guestctl/formats/raw"
 	"github.com/guestctl/guestctl/mount"
@@ -29,6 +30,7 @@ func problemOf(err error) *api.Problem {
 		unreadable *daemon.NotReadableError
 		mounting   *mount.Error
 		inGuest    *files.Error
+		noSnapshot *formats.NoSnapshotError
 	)
 	switch {
 	case errors.As(err, &inUse):
@@ -58,6 +60,8 @@ func problemOf(err error) *api.Problem {
 		return api.NewProblem(http.StatusUnprocessableEntity, api.CodeUnsupported, err.Error(), "")
 	case damaged(err):
 		return api.NewProblem(http.StatusUnprocessableEntity, api.CodeDamaged, err.Error(), "")
+	case errors.As(err, &noSnapshot):
+		return api.NewProblem(http.StatusNotFound, api.CodeNoSnapshot, err.Error(), "")
 	case errors.Is(err, fs.ErrNotExist):
 		return api.NewProblem(http.StatusNotFound, api.CodeImageMissing, err.Error(), "the name of an image is an absolute path on the daemon's host")
 	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTBLK):

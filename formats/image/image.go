@@ -6,7 +6,9 @@ package image
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/guestctl/guestctl/formats/block"
 	"github.com/guestctl/guestctl/formats/crypt"
@@ -78,6 +80,20 @@ type Info struct {
 	Compression string     // "zlib", "zstd"; "" where the format has none
 	Version     string     // of the format: "2", "3"
 	Damaged     string     // the image is marked as damaged or not closed: how; "" where fine
+}
+
+// A NoSnapshotError says that an image has no snapshot of that name or id. It
+// is no fs.ErrNotExist: the image is there.
+type NoSnapshotError struct {
+	Want string
+	Have []string // the ids and names that there are, perhaps not all
+}
+
+func (e *NoSnapshotError) Error() string {
+	if len(e.Have) == 0 {
+		return fmt.Sprintf("no snapshot %q: the image has none", e.Want)
+	}
+	return fmt.Sprintf("no snapshot %q: the image has %s", e.Want, strings.Join(e.Have, ", "))
 }
 
 // A Snapshot is one state kept inside an image.

@@ -291,7 +291,7 @@ func TestSnapshots(t *testing.T) {
 				t.Errorf("%+v", s)
 			}
 			_, err = chain.Open(context.Background(), path, "", formats.Options{Snapshot: "third"})
-			if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), `1 "first"`) {
+			if missing := (*formats.NoSnapshotError)(nil); !errors.As(err, &missing) || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), `1 "first"`) {
 				t.Errorf("%v", err)
 			}
 		})

@@ -3,9 +3,7 @@ package qcow2
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"math"
-	"strings"
 
 	"github.com/guestctl/guestctl/formats/block"
 	"github.com/guestctl/guestctl/formats/image"
@@ -88,14 +86,11 @@ func find(all []snapshot, want string) (*snapshot, error) {
 			return &all[i], nil
 		}
 	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("no snapshot %q: the image has none: %w", want, fs.ErrNotExist)
-	}
-	var have []string
+	missing := &image.NoSnapshotError{Want: want}
 	for _, s := range all[:min(len(all), 20)] {
-		have = append(have, fmt.Sprintf("%s %q", s.ID, s.Name))
+		missing.Have = append(missing.Have, fmt.Sprintf("%s %q", s.ID, s.Name))
 	}
-	return nil, fmt.Errorf("no snapshot %q: the image has %s: %w", want, strings.Join(have, ", "), fs.ErrNotExist)
+	return nil, missing
 }
 
 // use makes h describe the disk at the time of the snapshot.

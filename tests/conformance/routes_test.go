@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +58,26 @@ func oddImage(t testing.TB) string {
 	return path
 }
 
+// changedImage is a qcow2 of the odd image, with the state of the odd image as the snapshot "before" and one word of
+// /a/one in capitals since.
+func changedImage(t testing.TB, odd string) string {
+	t.Helper()
+	images.NeedTool(t, "qemu-img", "qemu-io")
+	dir := commands.Dir(t, commands.Self)
+	path, changed := filepath.Join(dir, "changed.qcow2"), filepath.Join(dir, "changed.raw")
+	b, err := os.ReadFile(odd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(changed, bytes.ReplaceAll(b, []byte("one\ntwo\nthree\n"), []byte("ONE\ntwo\nthree\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	commands.Must(t, commands.Self, "qemu-img", "convert", "-f", "raw", "-O", "qcow2", odd, path)
+	commands.Must(t, commands.Self, "qemu-img", "snapshot", "-c", "before", path)
+	commands.Must(t, commands.Self, "qemu-io", "-c", "write -s "+changed+" 0 16M", path)
+	return path
+}
+
 // Every command that can read through a daemon prints the same, on both
 // outputs and byte for byte, and ends with the same status.
 func TestServiceRoutes(t *testing.T) {
@@ -64,9 +85,10 @@ func TestServiceRoutes(t *testing.T) {
 	images.NeedTool(t, "curl")
 	s := serve(t, commands.Self, nil)
 	odd, demo := oddImage(t), guest(t, commands.Self)
+	changed, nothing := changedImage(t, odd), commands.Bin(t, "guestctl")
 	dir := filepath.Dir(odd)
 	// Attached, they are opened once; sda:/ and sda2:/ are others, attached for each command.
-	for _, image := range []string{odd, demo} {
+	for _, image := range []string{odd, demo, changed} {
 		if status, body := s.curl(t, commands.Command(t, commands.Self, "curl", curlArgs(s.socket, "POST", "/v1/images", `{"images":[{"path":"`+image+`"}]}`)...)); status != 200 {
 			t.Fatalf("attach: %d %s", status, body)
 		}
@@ -88,6 +110,8 @@ func TestServiceRoutes(t *testing.T) {
 		{"grep", "-rc", "--json", "two", odd + ":/a"}, {"grep", "-rl", "two", odd + ":/a"}, {"grep", "-rL", "two", odd + ":/a"}, {"grep", "-rlZ", "two", odd + ":/a"},
 		{"grep", "-rl", "--json", "two", odd + ":/a"}, {"grep", "-rL", "--json", "two", odd + ":/a"}, {"grep", "-rq", "two", odd + ":/a"}, {"grep", "-q", "four", odd + ":/a/one"}, {"grep", "-rq", "two", odd + ":sda:/"},
 		{"grep", "-rvi", "-e", "TWO", "-e", "one", odd + ":/a"}, {"grep", "-rw", "--include", "o*", "two", odd}, {"grep", "-ra", "-m", "1", "two", odd + ":/a"},
+		{"cat", changed + ":/a/one"}, {"cat", changed + "@before:/a/one"}, {"cat", "--snapshot", "before", changed + ":/a/one"}, {"cat", changed + "@before:/a/one", changed + ":/a/one"},
+		{"cat", changed + "@none:/a/one"}, {"ls", nothing},
 		{"grep", "-rsI", "two", odd}, {"grep", "-F", "(", odd + ":/a/one"}, {"grep", "(", odd + ":/a/one"}, {"grep", "two", odd + ":/a"}, {"grep", "-rx", "two", odd + ":/a", demo + ":/etc"},
 	}
 	records := 0
@@ -101,12 +125,15 @@ func TestServiceRoutes(t *testing.T) {
 		if here.Stdout != there.Stdout || here.Stderr != there.Stderr || here.Status != there.Status {
 			t.Errorf("guestctl %q:\nhere:  %d %.900q\n       %.400q\nthere: %d %.900q\n       %.400q", line, here.Status, here.Stdout, here.Stderr, there.Status, there.Stdout, there.Stderr)
 		}
+		if strings.Contains(line[1], "@before") && !strings.HasPrefix(there.Stdout, "one\n") {
+			t.Errorf("guestctl %q reads another state: %q", line, there.Stdout)
+		}
 		records += strings.Count(there.Stdout, `{"schema":`)
 	}
 	if records < 100 {
 		t.Errorf("only %d records were compared", records)
 	}
-	if list := s.images(t); len(list) != 2 {
+	if list := s.images(t); len(list) != 3 {
 		t.Errorf("left attached: %+v", list)
 	}
 }
@@ -137,6 +164,11 @@ func TestServiceIsFound(t *testing.T) {
 	}
 	if cat(); requests() != 1 {
 		t.Error("an image that the daemon has was not read through it")
+	}
+	// What a daemon cannot do is done here, and said where one was asked for.
+	refused := commands.Run(t, commands.Self, "guestctl", "cat", "--socket", s.socket, "--partial", image+":/etc/hostname")
+	if refused.Status != 2 || !strings.Contains(refused.Stderr, "--partial: a daemon takes no keys") {
+		t.Errorf("--partial through a daemon: %+v", refused)
 	}
 	s.stop(t)
 	cat()
