@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
-	"syscall"
 
+	"github.com/guestctl/guestctl/formats/ahead"
 	"github.com/guestctl/guestctl/formats/block"
 )
 
@@ -45,8 +45,8 @@ type Disk struct {
 	blocks  *block.Cache[blockKey, []byte]
 	buffers sync.Pool // of *[]byte: compressed bytes on their way to Unpack
 
-	streams streams
-	ahead   *ahead
+	streams ahead.Streams
+	ahead   *ahead.Queue
 	window  int64 // of read-ahead, in bytes of the disk
 }
 
@@ -60,8 +60,8 @@ func New(c Config) *Disk {
 	d := &Disk{c: c, blocks: block.NewCache[blockKey, []byte](c.CacheBytes)}
 	d.buffers.New = func() any { return new([]byte) }
 	// What is read ahead must not push out itself.
-	d.window = max(min(aheadWindow, c.CacheBytes/4), c.BlockSize, 1)
-	d.ahead = newAhead(d.fetch)
+	d.window = max(min(ahead.Window, c.CacheBytes/4), c.BlockSize, 1)
+	d.ahead = ahead.NewQueue(d.fetch)
 	return d
 }
 
@@ -70,11 +70,7 @@ func (d *Disk) Size() int64 { return d.c.Size }
 
 // Close stops the read-ahead. EINVAL where it was closed before.
 func (d *Disk) Close() error {
-	if d.ahead.ctx.Err() != nil {
-		return syscall.EINVAL
-	}
-	d.ahead.close()
-	return nil
+	return d.ahead.Close()
 }
 
 // ReadAt reads the disk by io.ReaderAt's rules. Where it fails, none of p
@@ -120,7 +116,7 @@ func (d *Disk) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 		}
 	}
 	if len(pieces) > 0 {
-		from, to := d.streams.note(off, off+n, d.window)
+		from, to := d.streams.Note(off, off+n, d.window)
 		d.Prefetch(from, to-from)
 		if err := d.readPacked(ctx, pieces, runtime.GOMAXPROCS(0)); err != nil {
 			return 0, err
@@ -183,24 +179,19 @@ func (d *Disk) Locate(ctx context.Context, off, n int64) (block.Run, error) {
 // Prefetch decodes compressed blocks into the cache and passes the rest on to
 // the files that have it, in the background.
 func (d *Disk) Prefetch(off, n int64) {
-	n = min(block.Clamp(off, n, d.c.Size), d.window)
-	for step := max(aheadJob, d.c.BlockSize); n > 0; {
-		part := min(n, step-off%step)
-		d.ahead.add(job{off, part})
-		off, n = off+part, n-part
-	}
+	d.ahead.Add(off, min(block.Clamp(off, n, d.c.Size), d.window), d.c.BlockSize)
 }
 
 // fetch does one job. What fails is met again by the reader, who is told.
-func (d *Disk) fetch(ctx context.Context, j job) {
+func (d *Disk) fetch(ctx context.Context, j ahead.Job) {
 	defer func() {
 		if p := recover(); p != nil && d.c.Log != nil {
-			d.c.Log.Error("panic in the read-ahead of an image", "format", d.c.What, "offset", j.off, "panic", fmt.Sprint(p))
+			d.c.Log.Error("panic in the read-ahead of an image", "format", d.c.What, "offset", j.Off, "panic", fmt.Sprint(p))
 		}
 	}()
 	var pieces []piece
-	for j.n > 0 && ctx.Err() == nil {
-		e, err := d.c.Map(ctx, j.off, j.n)
+	for j.Len > 0 && ctx.Err() == nil {
+		e, err := d.c.Map(ctx, j.Off, j.Len)
 		if err != nil {
 			break
 		}
@@ -210,7 +201,7 @@ func (d *Disk) fetch(ctx context.Context, j job) {
 		case Plain:
 			block.Prefetch(e.Dev, e.Off, e.Len)
 		}
-		j.off, j.n = j.off+e.Len, j.n-e.Len
+		j.Off, j.Len = j.Off+e.Len, j.Len-e.Len
 	}
 	// Other jobs have the other processors.
 	_ = d.readPacked(ctx, pieces, 1)

@@ -11,7 +11,6 @@
 //	extent.go  an Extent, and joining a table's entries to one
 //	disk.go    ReadAt, Locate, Prefetch and Close
 //	packed.go  compressed blocks: merged reads, parallel decoding
-//	ahead.go   sequential readers and the read-ahead for them
 //	pages.go   an image's tables, kept in pieces
 //	related.go files that an image names: extents, parents
 //
@@ -24,8 +23,7 @@
 //
 // All types are safe for any number of goroutines. A Disk with compressed
 // blocks has up to GOMAXPROCS goroutines for read-ahead, which end when there
-// is nothing to do and which Close waits for. The locks streams.mu and ahead.mu
-// are leaves: nothing is called while one is held.
+// is nothing to do and which Close waits for (package ahead).
 //
 // This package may change; the stable packages are vfs, formats, filesystems
 // and daemon/client.

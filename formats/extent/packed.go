@@ -2,10 +2,8 @@ package extent
 
 import (
 	"context"
-	"runtime"
-	"sync"
-	"sync/atomic"
 
+	"github.com/guestctl/guestctl/formats/ahead"
 	"github.com/guestctl/guestctl/formats/block"
 )
 
@@ -79,7 +77,7 @@ func (d *Disk) readBatch(ctx context.Context, b *batch, workers int) error {
 	if err := block.ReadFull(ctx, b.pieces[0].Dev, raw, b.off); err != nil {
 		return err
 	}
-	return parallel(len(b.pieces), workers, func(i int) error {
+	return ahead.Parallel(len(b.pieces), workers, func(i int) error {
 		p := &b.pieces[i]
 		decoded, err := d.blocks.Get(ctx, p.key(), func(context.Context) ([]byte, int64, error) {
 			out, err := d.c.Unpack(p.Extent, raw[p.Off-b.off:p.end()-b.off])
@@ -91,44 +89,4 @@ func (d *Disk) readBatch(ctx context.Context, b *batch, workers int) error {
 		copy(p.dst, decoded[p.In:])
 		return nil
 	})
-}
-
-// parallel calls do for 0 to n-1 from up to workers goroutines, its own among
-// them, and waits for all. It gives one of the errors; after the first no
-// other call begins. A panic of a call is the caller's.
-func parallel(n, workers int, do func(i int) error) error {
-	workers = min(workers, n, runtime.GOMAXPROCS(0))
-	var next atomic.Int64
-	var once sync.Once
-	var failed atomic.Bool
-	var first error
-	var panicked any
-	run := func() {
-		defer func() {
-			if p := recover(); p != nil {
-				failed.Store(true)
-				once.Do(func() { panicked = p })
-			}
-		}()
-		for !failed.Load() {
-			i := int(next.Add(1)) - 1
-			if i >= n {
-				return
-			}
-			if err := do(i); err != nil {
-				failed.Store(true)
-				once.Do(func() { first = err })
-			}
-		}
-	}
-	var wg sync.WaitGroup
-	for range workers - 1 {
-		wg.Go(run)
-	}
-	run()
-	wg.Wait()
-	if panicked != nil {
-		panic(panicked)
-	}
-	return first
 }

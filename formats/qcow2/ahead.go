@@ -3,169 +3,34 @@ package qcow2
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"sync"
 
+	"github.com/guestctl/guestctl/formats/ahead"
 	"github.com/guestctl/guestctl/formats/block"
 )
-
-const (
-	// aheadWindow is how far before a sequential reader clusters are decoded at
-	// most, in bytes of the disk, and aheadJob how much of it one goroutine
-	// takes. The window is as long as what the reader has read so far.
-	aheadWindow = 16 << 20
-	aheadJob    = 512 << 10
-	// aheadQueue bounds the jobs that wait.
-	aheadQueue = 64
-	// streamSlack is how far from where a stream should go on a read may be:
-	// the kernel sends the reads of one stream at the same time, in any order.
-	streamSlack = 1 << 20
-	// streamStart is the number of reads in a row that make a stream.
-	streamStart = 2
-	// streamCount is the number of sequential readers that are told apart.
-	streamCount = 8
-)
-
-// streams finds sequential readers among all reads.
-type streams struct {
-	mu   sync.Mutex // guards all below
-	all  [streamCount]stream
-	tick uint64
-}
-
-type stream struct {
-	start int64 // where the reader began
-	next  int64 // where the reader goes on
-	ahead int64 // up to where read-ahead was asked for
-	hits  int
-	used  uint64
-}
-
-// note takes note of a read of [off, end) and gives the range that is to be
-// read ahead, empty where there is none: at most window bytes.
-func (s *streams) note(off, end, window int64) (from, to int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.tick++
-	oldest := &s.all[0]
-	for i := range s.all {
-		st := &s.all[i]
-		if st.used < oldest.used {
-			oldest = st
-		}
-		if st.used == 0 || off < st.next-streamSlack || off > st.next+streamSlack {
-			continue
-		}
-		st.used = s.tick
-		if end <= st.next {
-			return 0, 0
-		}
-		st.next = end
-		st.hits++
-		if st.hits < streamStart {
-			return 0, 0
-		}
-		window = min(window, end-st.start)
-		from = max(st.ahead, end)
-		if to = end + window; to-from < min(window, aheadJob) {
-			return 0, 0
-		}
-		st.ahead = to
-		return from, to
-	}
-	*oldest = stream{start: off, next: end, hits: 1, used: s.tick}
-	return 0, 0
-}
-
-// ahead runs jobs of read-ahead in goroutines of its own, which end when there
-// is nothing more to do.
-type ahead struct {
-	ctx  context.Context // ends with close
-	stop context.CancelFunc
-	do   func(ctx context.Context, j job)
-
-	mu      sync.Mutex // guards all below
-	queue   []job
-	running int
-	closed  bool
-	wg      sync.WaitGroup
-}
-
-// job is a range of the disk.
-type job struct{ off, n int64 }
-
-func newAhead(do func(ctx context.Context, j job)) *ahead {
-	a := &ahead{do: do}
-	a.ctx, a.stop = context.WithCancel(context.Background())
-	return a
-}
-
-// add queues j, or drops it where enough is waiting.
-func (a *ahead) add(j job) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.closed || len(a.queue) >= aheadQueue {
-		return
-	}
-	a.queue = append(a.queue, j)
-	if a.running < runtime.GOMAXPROCS(0) {
-		a.running++
-		a.wg.Go(a.run)
-	}
-}
-
-func (a *ahead) run() {
-	for {
-		a.mu.Lock()
-		if a.closed || len(a.queue) == 0 {
-			a.running--
-			a.mu.Unlock()
-			return
-		}
-		j := a.queue[0]
-		a.queue = a.queue[1:]
-		a.mu.Unlock()
-		a.do(a.ctx, j)
-	}
-}
-
-// close stops all jobs and waits for their goroutines.
-func (a *ahead) close() {
-	a.mu.Lock()
-	a.closed, a.queue = true, nil
-	a.mu.Unlock()
-	a.stop()
-	a.wg.Wait()
-}
 
 // readAhead notes a read of compressed clusters at [off, end) and has what
 // follows decoded where it is one of a sequence.
 func (d *disk) readAhead(off, end int64) {
-	from, to := d.streams.note(off, end, d.window)
+	from, to := d.streams.Note(off, end, d.window)
 	d.Prefetch(from, to-from)
 }
 
 // Prefetch decodes compressed clusters into the cache and passes the rest on
 // to the files that have it, in the background.
 func (d *disk) Prefetch(off, n int64) {
-	n = min(block.Clamp(off, n, d.h.size), d.window)
-	for step := max(aheadJob, d.h.cluster()); n > 0; {
-		part := min(n, step-off&(step-1))
-		d.ahead.add(job{off, part})
-		off, n = off+part, n-part
-	}
+	d.ahead.Add(off, min(block.Clamp(off, n, d.h.size), d.window), d.h.cluster())
 }
 
 // fetch does one job. What fails is met again by the reader, who is told.
-func (d *disk) fetch(ctx context.Context, j job) {
+func (d *disk) fetch(ctx context.Context, j ahead.Job) {
 	defer func() {
 		if p := recover(); p != nil && d.log != nil {
-			d.log.Error("panic in the read-ahead of a qcow2 image", "offset", j.off, "panic", fmt.Sprint(p))
+			d.log.Error("panic in the read-ahead of a qcow2 image", "offset", j.Off, "panic", fmt.Sprint(p))
 		}
 	}()
 	var pieces []packed
-	for j.n > 0 && ctx.Err() == nil {
-		e, err := d.extentAt(ctx, j.off, j.n)
+	for j.Len > 0 && ctx.Err() == nil {
+		e, err := d.extentAt(ctx, j.Off, j.Len)
 		if err != nil {
 			break
 		}
@@ -175,9 +40,9 @@ func (d *disk) fetch(ctx context.Context, j job) {
 		case e.kind == plain:
 			block.Prefetch(d.data, e.host, e.len)
 		case e.kind == unallocated && d.backing != nil:
-			block.Prefetch(d.backing, j.off, e.len)
+			block.Prefetch(d.backing, j.Off, e.len)
 		}
-		j.off, j.n = j.off+e.len, j.n-e.len
+		j.Off, j.Len = j.Off+e.len, j.Len-e.len
 	}
 	// Other jobs have the other processors.
 	_ = d.readPacked(ctx, pieces, 1)

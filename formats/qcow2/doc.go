@@ -120,10 +120,9 @@
 //
 // An Image is safe for any number of goroutines. A read of several compressed
 // clusters decodes them with up to GOMAXPROCS goroutines, which it waits for.
-// A sequential reader is noticed (streams), and the clusters before it are
-// decoded by up to GOMAXPROCS further goroutines, which end when there is
-// nothing to do and which Close waits for. The locks, streams.mu and ahead.mu,
-// are leaves: nothing is called while one is held.
+// A sequential reader is noticed, and the clusters before it are decoded by up
+// to GOMAXPROCS further goroutines, which end when there is nothing to do and
+// which Close waits for (package ahead).
 //
 // Writes in place go on side by side. What changes the mapping takes
 // writing.alloc, also over its I/O; no reader takes it. A Sync takes

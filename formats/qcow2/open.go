@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
-	"syscall"
 
+	"github.com/guestctl/guestctl/formats/ahead"
 	"github.com/guestctl/guestctl/formats/block"
 	"github.com/guestctl/guestctl/formats/codec"
 	"github.com/guestctl/guestctl/formats/image"
@@ -60,8 +60,8 @@ type disk struct {
 
 	w *writing // nil where the image is not open for writing
 
-	streams streams
-	ahead   *ahead
+	streams ahead.Streams
+	ahead   *ahead.Queue
 	window  int64 // of read-ahead, in bytes of the disk
 }
 
@@ -107,7 +107,7 @@ func open(ctx context.Context, src block.Device, opt image.Options) ([]image.Ima
 			return nil, err
 		}
 	}
-	d.ahead = newAhead(d.fetch)
+	d.ahead = ahead.NewQueue(d.fetch)
 	if opt.Writable {
 		return []image.Image{writable{d}}, nil
 	}
@@ -158,7 +158,7 @@ func (d *disk) makeCaches(limit int64) {
 	d.tables = block.NewCache[int64, []byte](tables)
 	d.clusters = block.NewCache[uint64, []byte](clusters)
 	// What is read ahead must not push out itself.
-	d.window = max(min(aheadWindow, clusters/4), d.h.cluster())
+	d.window = max(min(ahead.Window, clusters/4), d.h.cluster())
 	d.codec = codec.Deflate()
 	if d.h.compression == compressionZstd {
 		d.codec = codec.Zstd()
@@ -189,9 +189,5 @@ func (d *disk) Size() int64 { return d.h.size }
 
 // Close stops the read-ahead. EINVAL where it was closed before.
 func (d *disk) Close() error {
-	if d.ahead.ctx.Err() != nil {
-		return syscall.EINVAL
-	}
-	d.ahead.close()
-	return nil
+	return d.ahead.Close()
 }

@@ -3,6 +3,8 @@ package conformance
 import (
 	"debug/buildinfo"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,16 +36,16 @@ func TestWhatIsLinked(t *testing.T) {
 	}
 }
 
-// From exec to the first stat that succeeds; make bench measures it exactly, this notices when it is far off.
+// From exec to the first stat that succeeds, in processor time of the program and its daemon: what others do on the machine
+// does not count. make bench measures the time on the clock; this notices when start-up does far more than it should.
 func TestReadyInTime(t *testing.T) {
 	images.NeedFUSE(t)
 	image := guest(t, commands.Self)
 	best := time.Hour
 	for range 10 {
-		mnt := commands.Dir(t, commands.Self)
-		cmd := commands.Command(t, commands.Self, "guestmount", image, mnt)
+		mnt, pidFile := commands.Dir(t, commands.Self), filepath.Join(t.TempDir(), "pid")
+		cmd := commands.Command(t, commands.Self, "guestmount", "--pid-file", pidFile, image, mnt)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // no goroutines that copy
-		start := time.Now()
 		if err := cmd.Run(); err != nil {
 			t.Fatal(err)
 		}
@@ -51,11 +53,40 @@ func TestReadyInTime(t *testing.T) {
 		if err := unix.Stat(mnt+"/etc", &st); err != nil {
 			t.Fatal(err)
 		}
-		best = min(best, time.Since(start))
+		best = min(best, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()+processorTime(t, pidFile))
 		commands.Must(t, commands.Self, "guestunmount", mnt)
 	}
-	t.Logf("ready after %v at best", best)
+	t.Logf("ready after %v of processor time at best", best)
 	if limit := 60 * time.Millisecond; best > limit && !commands.Race {
-		t.Errorf("ready after %v at best, want less than %v even on a busy machine", best, limit)
+		t.Errorf("ready after %v of processor time at best, want less than %v", best, limit)
 	}
+}
+
+// processorTime is what all threads of a process have used; its number is in pidFile.
+func processorTime(t *testing.T, pidFile string) time.Duration {
+	t.Helper()
+	pid, err := os.ReadFile(pidFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	threads, err := filepath.Glob("/proc/" + strings.TrimSpace(string(pid)) + "/task/*/schedstat")
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("the daemon %s has no threads: %v", pid, err)
+	}
+	var sum time.Duration
+	for _, name := range threads {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue // the thread has ended since
+		}
+		ns, err := strconv.ParseInt(strings.Fields(string(b))[0], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += time.Duration(ns)
+	}
+	if sum == 0 {
+		t.Fatal("no thread of the daemon has used any time: the kernel does not count it")
+	}
+	return sum
 }

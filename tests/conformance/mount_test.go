@@ -346,8 +346,9 @@ func TestDowngradeIsSaid(t *testing.T) {
 	if strings.Count(r.Stderr, "\n") != 1 || !strings.Contains(r.Stderr, "mounting read-only: writing does not exist yet") {
 		t.Errorf("-a says %q", r.Stderr)
 	}
+	// A key for nothing is no fault: scripts give the same keys to every guest.
 	_, r = commands.Start(t, commands.Self, "-a", image, "--ro", "--key", "all:key:secret")
-	if strings.Count(r.Stderr, "\n") != 1 || !strings.Contains(r.Stderr, "encrypted volumes are not read yet") {
+	if r.Stderr != "" {
 		t.Errorf("--key says %q", r.Stderr)
 	}
 	dir := commands.Dir(t, commands.Self)

@@ -1,22 +1,22 @@
-package qcow2
+package ahead
 
 import "testing"
 
 func TestStreams(t *testing.T) {
 	const k, window = 1 << 10, 1 << 20
-	var s streams
+	var s Streams
 	// A first read is no stream.
-	if from, to := s.note(0, 128*k, window); to-from != 0 {
+	if from, to := s.Note(0, 128*k, window); to-from != 0 {
 		t.Errorf("first read: %d to %d", from, to)
 	}
 	// The second is: as much ahead as was read.
-	if from, to := s.note(128*k, 256*k, window); from != 256*k || to != 512*k {
+	if from, to := s.Note(128*k, 256*k, window); from != 256*k || to != 512*k {
 		t.Errorf("second read: %d to %d", from, to)
 	}
 	// Nothing is asked for twice, and the window grows to its limit.
 	asked, high := int64(512*k), int64(0)
 	for off := int64(256 * k); off < 8<<20; off += 128 * k {
-		from, to := s.note(off, off+128*k, window)
+		from, to := s.Note(off, off+128*k, window)
 		if to == from {
 			continue
 		}
@@ -31,19 +31,19 @@ func TestStreams(t *testing.T) {
 	// Reads far from each other are no stream, and more of them than are told
 	// apart push out the oldest only.
 	for i := range int64(2 * streamCount) {
-		if from, to := s.note(1<<40+i<<30, 1<<40+i<<30+4*k, window); to != from {
+		if from, to := s.Note(1<<40+i<<30, 1<<40+i<<30+4*k, window); to != from {
 			t.Errorf("random read %d: %d to %d", i, from, to)
 		}
 	}
 	// The kernel may swap two reads of a stream.
-	s = streams{}
-	s.note(0, 128*k, window)
-	s.note(256*k, 384*k, window)
-	if from, to := s.note(128*k, 256*k, window); to != from {
+	s = Streams{}
+	s.Note(0, 128*k, window)
+	s.Note(256*k, 384*k, window)
+	if from, to := s.Note(128*k, 256*k, window); to != from {
 		t.Errorf("a late read asks for more: %d to %d", from, to)
 	}
 	// Up to 768 KiB was asked for when the read at 256 KiB came.
-	if from, to := s.note(384*k, 640*k, window); from != 768*k || to != 1280*k {
+	if from, to := s.Note(384*k, 640*k, window); from != 768*k || to != 1280*k {
 		t.Errorf("after a swap: %d to %d", from, to)
 	}
 }
