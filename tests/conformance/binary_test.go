@@ -37,12 +37,19 @@ func TestWhatIsLinked(t *testing.T) {
 }
 
 // From exec to the first stat that succeeds, in processor time of the program and its daemon: what others do on the machine
-// does not count. make bench measures the time on the clock; this notices when start-up does far more than it should.
+// does not count. make bench measures the time on the clock; this notices when start-up does far more than it should,
+// compared with a start that does nothing.
 func TestReadyInTime(t *testing.T) {
 	images.NeedFUSE(t)
 	image := guest(t, commands.Self)
-	best := time.Hour
+	best, version := time.Hour, time.Hour
 	for range 10 {
+		bare := commands.Command(t, commands.Self, "guestmount", "--version")
+		bare.Stdout = os.Stderr
+		if err := bare.Run(); err != nil {
+			t.Fatal(err)
+		}
+		version = min(version, bare.ProcessState.UserTime()+bare.ProcessState.SystemTime())
 		mnt, pidFile := commands.Dir(t, commands.Self), filepath.Join(t.TempDir(), "pid")
 		cmd := commands.Command(t, commands.Self, "guestmount", "--pid-file", pidFile, image, mnt)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // no goroutines that copy
@@ -56,8 +63,9 @@ func TestReadyInTime(t *testing.T) {
 		best = min(best, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()+processorTime(t, pidFile))
 		commands.Must(t, commands.Self, "guestunmount", mnt)
 	}
-	t.Logf("ready after %v of processor time at best", best)
-	if limit := 60 * time.Millisecond; best > limit && !commands.Race {
+	t.Logf("ready after %v of processor time at best, --version takes %v", best, version)
+	// On a slow machine starting the program at all takes a third of it, twice: once for the daemon.
+	if limit := max(60*time.Millisecond, 6*version); best > limit && !commands.Race {
 		t.Errorf("ready after %v of processor time at best, want less than %v", best, limit)
 	}
 }
