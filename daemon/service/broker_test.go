@@ -6,11 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,7 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/guestctl/guestctl/daemon/api"
-	"github.com/guestctl/guestctl/daemon/client"
 	"github.com/guestctl/guestctl/daemon/service"
 	"github.com/guestctl/guestctl/tests/images"
 )
@@ -271,107 +268,6 @@ func TestJobs(t *testing.T) {
 	}
 }
 
-// A client that says nothing, or says nonsense, or does not read, hurts nobody.
-func TestBadClients(t *testing.T) {
-	d := start(t, func(c *service.Config) {
-		c.StallTimeout = service.Duration(200 * time.Millisecond)
-		c.Operations = 2
-	})
-	img := attach(t, d, small(t))
-	var open []net.Conn
-	for i := range 30 {
-		c, err := net.Dial("unix", d.socket)
-		must(t, err)
-		open = append(open, c)
-		switch i % 3 {
-		case 0: // silent
-		case 1:
-			_, err = c.Write([]byte("\x00\xff\x16\x03\x01 garbage\r\n\r\n" + strings.Repeat("x", 1<<16)))
-		case 2: // asks for much, again and again, and reads nothing
-			for range 20 {
-				_, err = fmt.Fprintf(c, "GET /v1/images/%s/files/archive HTTP/1.1\r\nHost: x\r\n\r\n", img.ID)
-			}
-		}
-		if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
-			t.Fatal(err)
-		}
-	}
-	for range 20 {
-		var b bytes.Buffer
-		must(t, d.Read(t.Context(), img.ID, "/etc/hostname", &b))
-		if b.String() != "guest\n" {
-			t.Errorf("read %q", b.String())
-		}
-	}
-	for _, c := range open {
-		c.Close()
-	}
-	eventually(t, "nobody uses the image", func() bool { i, err := d.Image(t.Context(), img.ID); return err == nil && i.Users == 0 })
-}
-
-// A user with too many connections keeps himself out; when he closes them he
-// is let in again.
-func TestConnectionLimit(t *testing.T) {
-	d := start(t, func(c *service.Config) { c.Connections = 4 })
-	var open []net.Conn
-	for range 8 {
-		c, err := net.Dial("unix", d.socket)
-		must(t, err)
-		open = append(open, c)
-	}
-	one := make([]byte, 1)
-	must(t, open[7].SetReadDeadline(time.Now().Add(10*time.Second)))
-	if _, err := open[7].Read(one); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the connection beyond the limit was not closed: %v", err)
-	}
-	for _, c := range open {
-		c.Close()
-	}
-	eventually(t, "a place is free", func() bool { _, err := d.Health(t.Context()); return err == nil })
-}
-
-func TestConcurrentClients(t *testing.T) {
-	d := start(t)
-	path := small(t)
-	img := attach(t, d, path)
-	rounds := func(begun time.Time, n int) bool { return n < 4 }
-	if os.Getenv("GUESTCTL_LONG") != "" {
-		rounds = func(begun time.Time, _ int) bool { return time.Since(begun) < time.Minute }
-	}
-	var wg sync.WaitGroup
-	for range 50 {
-		wg.Go(func() {
-			c := client.New(d.socket)
-			defer c.Close()
-			begun := time.Now()
-			for i := 0; rounds(begun, i); i++ {
-				other, err := c.Attach(t.Context(), api.Attach{Images: []api.ImageSpec{{Path: path}}})
-				if err != nil || other.ID != img.ID {
-					t.Errorf("attach: %v %s", err, other.ID)
-					return
-				}
-				var b bytes.Buffer
-				if err := c.Read(t.Context(), img.ID, "/home/a/deep/two", &b); err != nil || b.String() != guestFiles["home/a/deep/two"] {
-					t.Errorf("read: %v, %d bytes", err, b.Len())
-				}
-				n := 0
-				if err := c.Find(t.Context(), img.ID, api.FindQuery{MaxDepth: -1, Type: "f"}, nil, func(api.File) error { n++; return nil }); err != nil || n != 8 {
-					t.Errorf("find: %v, %d files", err, n)
-				}
-				if err := c.Detach(t.Context(), img.ID, false); err != nil {
-					t.Errorf("detach: %v", err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	r, err := d.Image(t.Context(), img.ID)
-	must(t, err)
-	if r.References != 1 || r.Users != 0 {
-		t.Errorf("left: %+v", r)
-	}
-}
-
 // The last reference and a new one race: each finds an image that works.
 func TestAttachAndDetachRace(t *testing.T) {
 	d := start(t)
@@ -405,105 +301,6 @@ func TestAttachAndDetachRace(t *testing.T) {
 	if len(list) != 0 {
 		t.Errorf("left: %+v", list)
 	}
-}
-
-// Thin copies of one guest, each attached and mounted: 6, or 200 in the long
-// tests. The memory of their workers is stated.
-func TestFleet(t *testing.T) {
-	n := 6
-	if os.Getenv("GUESTCTL_LONG") != "" {
-		n = 200
-	}
-	for _, isolation := range []string{"image", "shared"} {
-		t.Run(isolation, func(t *testing.T) { fleet(t, n, isolation) })
-	}
-}
-
-func fleet(t *testing.T, n int, isolation string) {
-	images.NeedTool(t, "qemu-img")
-	d := start(t, func(c *service.Config) { c.Isolation = isolation })
-	base := small(t)
-	dirs := make([]string, n)
-	ids := make([]string, n)
-	for i := range n {
-		thin := filepath.Join(filepath.Dir(base), fmt.Sprintf("thin%03d.qcow2", i))
-		if out, err := exec.Command("qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", thin).CombinedOutput(); err != nil {
-			t.Fatalf("qemu-img: %v: %s", err, out)
-		}
-		dirs[i] = mountDir(t)
-		begun := time.Now()
-		m, err := d.Mount(t.Context(), api.MountRequest{Attach: &api.Attach{Images: []api.ImageSpec{{Path: thin}}}, Dir: dirs[i]})
-		must(t, err)
-		ids[i] = m.Image
-		if i == 0 {
-			t.Logf("first mount: %v", time.Since(begun))
-		}
-	}
-	state := func(what string) {
-		runtime.GC()
-		list, err := d.Images(t.Context())
-		must(t, err)
-		if len(list) != n {
-			t.Fatalf("%d images are listed", len(list))
-		}
-		seen := map[int]bool{}
-		var resident, shared, proportional int64
-		for _, img := range list {
-			if !seen[img.Worker.PID] {
-				seen[img.Worker.PID] = true
-				resident += img.Worker.MemoryBytes
-				shared += img.Worker.SharedBytes
-				proportional += pss(img.Worker.PID)
-			}
-		}
-		k := int64(len(seen))
-		t.Logf("%s, %s: %d images in %d workers: each %d KiB resident, %d of them files, %d its share; together %d MiB", isolation, what, n, k,
-			resident/k>>10, shared/k>>10, proportional/k>>10, proportional>>20)
-	}
-	time.Sleep(1500 * time.Millisecond) // what opening needed is given back then
-	state("idle")
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 16)
-	for i := range n {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			if f, err := d.Filesystems(t.Context(), ids[i]); err != nil || len(f.Filesystems) != 1 {
-				t.Errorf("filesystems: %v %+v", err, f)
-			}
-			if got := cat(t, dirs[i]+"/home/a/one.txt"); got != guestFiles["home/a/one.txt"] {
-				t.Errorf("read %q", got)
-			}
-			if err := d.Checksum(t.Context(), ids[i], api.ChecksumQuery{Recursive: true}, nil, func(api.Checksum) error { return nil }); err != nil {
-				t.Errorf("checksum: %v", err)
-			}
-		})
-	}
-	wg.Wait()
-	state("after work")
-	begun := time.Now()
-	d.stop(t)
-	t.Logf("shutdown: %v", time.Since(begun))
-	for _, dir := range dirs {
-		if mountedAt(dir) {
-			t.Errorf("%s is still mounted", dir)
-		}
-	}
-}
-
-// pss is a process's share of memory: what it has with others is divided.
-func pss(pid int) int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
-		var kib int64
-		if _, err := fmt.Sscanf(line, "Pss: %d kB", &kib); err == nil {
-			return kib << 10
-		}
-	}
-	return 0
 }
 
 func TestMetricsAndHealth(t *testing.T) {
