@@ -25,7 +25,7 @@ import (
 func commonFlags() []cli.Flag {
 	return []cli.Flag{
 		helpFlag(),
-		&cli.StringFlag{Name: "format", Usage: "the image's format, `FORMAT` raw or qcow2; its content says it otherwise", Category: "Image"},
+		&cli.StringFlag{Name: "format", Usage: "the image's format, `FORMAT`: raw, qcow2, vmdk ...; its content says it otherwise", Category: "Image"},
 		&cli.IntFlag{Name: "blocksize", Usage: "the disk's sectors have `N` bytes, 512 or 4096", Category: "Image"},
 		&cli.StringFlag{Name: "snapshot", Usage: "read the internal snapshot `NAME`, or id", Category: "Image"},
 		&cli.BoolFlag{DisableDefaultText: true, Name: "force-share", Usage: "read an image although a virtual machine is using it", Category: "Image"},

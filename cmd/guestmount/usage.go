@@ -17,7 +17,7 @@ with one folder for each filesystem. Options may stand anywhere.
 
 Images
   -a, --add IMAGE           add a disk image; the first is sda, the next sdb
-      --format[=FORMAT]     the images that follow are of this format (raw, qcow2); without a value it is found again
+      --format[=FORMAT]     the images that follow are of this format (raw, qcow2, vmdk ...); without a value it is found again
       --blocksize[=N]       the images that follow have sectors of N bytes, 512 or 4096; without a value it is found again
       --snapshot NAME|ID    read this internal snapshot of the images that follow
       --force-share         read an image although a virtual machine is using it; what is read may be inconsistent

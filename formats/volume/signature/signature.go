@@ -1,5 +1,5 @@
 // Package signature recognises what a volume carries by its magic bytes, for
-// naming it only: to say "LVM2_member is not read yet" instead of "unknown",
+// naming it only: to say "zfs_member is not read yet" instead of "unknown",
 // and to tell a plausible partition table from one that is misread.
 //
 // Names are blkid's TYPE. Nothing here parses: a name is no promise that the
