@@ -120,7 +120,7 @@ func isEnvelope(b []byte) bool {
 	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 	for {
 		b = bytes.TrimLeft(b, " \t\r\n")
-		end := ""
+		var end string
 		switch {
 		case bytes.HasPrefix(b, []byte("<?")):
 			end = "?>"

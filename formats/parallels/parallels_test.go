@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,7 +51,7 @@ func old(disk []byte, tracks int, dataOff bool) []byte {
 			continue
 		}
 		le.PutUint32(f[64+4*i:], uint32(len(f)/sector))
-		f = append(append(f, part...), make([]byte, cluster-len(part))...)
+		f = slices.Concat(f, part, make([]byte, cluster-len(part)))
 	}
 	return f
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,10 +73,8 @@ func build(disk []byte, blockSize int, kind func(i int) byte, id, modified, pare
 			le.PutUint32(e, 0xfffffffe)
 		default:
 			le.PutUint32(e, uint32((len(f)-start)/blockSize))
-			f = append(f, disk[i*blockSize:min(len(disk), (i+1)*blockSize)]...)
-			for (len(f)-start)%blockSize != 0 {
-				f = append(f, 0)
-			}
+			part := disk[i*blockSize : min(len(disk), (i+1)*blockSize)]
+			f = slices.Concat(f, part, make([]byte, blockSize-len(part)))
 		}
 	}
 	return f

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash/crc32"
+	"slices"
 	"strings"
 	"unicode/utf16"
 )
@@ -75,10 +76,10 @@ func locator(m map[string]string) []byte {
 		key, value := utf16le(k), utf16le(v)
 		le.PutUint32(b[e:], uint32(len(b)))
 		le.PutUint16(b[e+8:], uint16(len(key)))
-		b = append(b, key...)
+		b = slices.Concat(b, key)
 		le.PutUint32(b[e+4:], uint32(len(b)))
 		le.PutUint16(b[e+10:], uint16(len(value)))
-		b = append(b, value...)
+		b = slices.Concat(b, value)
 		i++
 	}
 	return b
@@ -229,7 +230,7 @@ func logEntry(sequence uint64, tail int, flushed, last int, changes ...change) [
 		copy(s, "data")
 		le.PutUint32(s[4:], uint32(sequence>>32))
 		le.PutUint32(s[4092:], uint32(sequence))
-		b = append(b, s...)
+		b = slices.Concat(b, s)
 	}
 	le.PutUint32(b[8:], uint32(len(b)))
 	seal(b)

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/guestctl/guestctl/formats"
@@ -142,18 +141,5 @@ func TestDeltaChain(t *testing.T) {
 				t.Errorf("%+v", i)
 			}
 		})
-	}
-}
-
-// patch changes text in the file and keeps its length.
-func patch(t testing.TB, path, old, new string) {
-	t.Helper()
-	b := string(formattest.Read(t, path))
-	if !strings.Contains(b, old) {
-		t.Fatalf("no %q in %s", old, path)
-	}
-	b = strings.Replace(b, old, new, 1)
-	if err := os.WriteFile(path, []byte(b), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }
