@@ -250,6 +250,17 @@ func TestChains(t *testing.T) {
 	}
 }
 
+// TestFormatsAreFound opens what QEMU writes of each format, by its content.
+func TestFormatsAreFound(t *testing.T) {
+	for _, format := range []string{"vmdk", "vdi", "vhdx", "vpc", "qed", "parallels"} {
+		path := filepath.Join(t.TempDir(), "disk")
+		run(t, "qemu-img", "create", "-q", "-f", format, path, "16M")
+		if err := try(daemon.Spec{Images: imagesOf(path)}); err != nil {
+			t.Errorf("%s: %v", format, err)
+		}
+	}
+}
+
 // TestUnreadFormats refuses by name what would else be a raw disk with nothing on it.
 func TestUnreadFormats(t *testing.T) {
 	for format, name := range map[string]string{"qcow": "qcow"} {

@@ -28,22 +28,12 @@ func refuseUnread(ctx context.Context, src block.Device) error {
 		found        bool
 		name, remedy string
 	}{
-		{has(head, 0, "KDMV"), "VMDK", convert},
-		{has(head, 0, "COWD"), "VMDK (ESX sparse)", convert},
-		{has(head, 0, "# Disk DescriptorFile"), "VMDK (descriptor)", convert},
-		{has(head, 0, "vhdxfile"), "VHDX", convert},
-		// A fixed VHD is a raw disk with a footer, and is read as one.
-		{has(head, 0, "conectix"), "VHD", convert},
-		{has(head, 0x40, "\x7f\x10\xda\xbe"), "VDI", convert},
-		{has(head, 0, "QFI\xfb"), "qcow of this version", convert},
-		{has(head, 0, "QED\x00"), "QED", convert},
-		{has(head, 0, "WithoutFreeSpace") || has(head, 0, "WithouFreSpacExt"), "Parallels", convert},
 		{has(tail, 0, "koly"), "DMG", convert},
 		{has(head, 0, "\x1f\x8b\x08"), "gzip", "unpack it with gunzip"},
 		{has(head, 0, "\xfd7zXZ\x00"), "xz", "unpack it with unxz"},
 		{has(head, 0, "\x28\xb5\x2f\xfd"), "zstd", "unpack it with unzstd"},
 		{has(head, 0, "BZh") && has(head, 4, "1AY&SY"), "bzip2", "unpack it with bunzip2"},
-		{has(head, 257, "ustar"), "tar (OVA)", "unpack it with tar and name the disk in it"},
+		{has(head, 257, "ustar"), "tar", "unpack it with tar and name the disk in it"},
 	} {
 		if f.found {
 			return &ondisk.UnsupportedError{What: "image format", Detail: fmt.Sprintf("%q", f.name),

@@ -244,7 +244,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"ls", "/no/image:/etc"}, 1, "there is no image /no/image"},
 		{[]string{"ls", "nbd://host/disk:/etc"}, 1, "images behind nbd:// are not read yet"},
 		{[]string{"ls", image + ":sda9:/"}, 1, "sda9"},
-		{[]string{"ls", "--format=vmdk", image}, 1, "VMDK image"},
+		{[]string{"ls", "--format=vmdk", image}, 1, "no VMDK image"},
 		{[]string{"ls", "--blocksize=100", image}, 2, "512 or 4096"},
 		{[]string{"ls", "--nope", image}, 2, "unknown option --nope"},
 		{[]string{"ls"}, 2, "ls needs IMAGE"},

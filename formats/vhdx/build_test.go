@@ -144,7 +144,7 @@ func (v build) bytes() []byte {
 	blocks := (len(v.disk) + mb - 1) / mb
 	bitmap := -1
 	add := func() int {
-		f = append(f, make([]byte, mb)...)
+		f = slices.Concat(f, make([]byte, mb))
 		return len(f) - mb
 	}
 	entry := func(i int, x uint64) { le.PutUint64(f[3*mb+8*i:], x) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,7 +78,7 @@ func seSparse(disk []byte) []byte {
 		put(off, v)
 	}
 	put(512, 0xcafecafe)
-	b = append(b, make([]byte, (grainsAt-8)*sector)...)
+	b = slices.Concat(b, make([]byte, (grainsAt-8)*sector))
 	next := 0
 	for i := range grains {
 		t := i / gtes
@@ -90,7 +91,9 @@ func seSparse(disk []byte) []byte {
 		}
 		n := uint64(next)
 		put(entry, 0x3000_0000_0000_0000|n&0xfff<<48|n>>12)
-		b = append(b, append(append([]byte(nil), part...), make([]byte, grain-len(part))...)...)
+		b = slices.Grow(b, grain)
+		b = b[:len(b)+grain]
+		clear(b[copy(b[len(b)-grain:], part)+len(b)-grain:])
 		next++
 	}
 	return b

@@ -149,6 +149,8 @@ func readDescriptor(ctx context.Context, src block.Device, off, n int64) (*descr
 	switch {
 	case err != nil:
 		return nil, err
+	case desc.version == "":
+		return nil, ondisk.Corrupt(descriptorName, off, "it has no version: this is no VMDK image")
 	case desc.version != "1" && desc.version != "2" && desc.version != "3":
 		return nil, ondisk.Unsupported(what, "version %q of the descriptor", desc.version)
 	case !desc.hasCID:
