@@ -22,7 +22,7 @@ type Schema struct {
 func Schemas() []Schema {
 	return []Schema{
 		{CheckSchema, Check{}}, {ChecksumSchema, Checksum{}}, {UsageSchema, Usage{}}, {DiffSchema, Difference{}}, {FileSchema, File{}},
-		{FilesystemsSchema, Filesystems{}}, {FindingSchema, Finding{}}, {MatchSchema, Match{}},
+		{FilesystemsSchema, Filesystems{}}, {FindingSchema, Finding{}}, {InspectionSchema, Inspection{}}, {MatchSchema, Match{}},
 	}
 }
 
