@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -84,7 +85,7 @@ func runDiff(s *session, argv []string) error {
 // diffError says at which of the two places it failed.
 func diffError(guests [2]*opened, at [2]target, err error) error {
 	side := 0
-	if of, ok := err.(*files.Error); ok && of.Path == at[1].path && of.Path != at[0].path {
+	if of := (*files.Error)(nil); errors.As(err, &of) && of.Path == at[1].path && of.Path != at[0].path {
 		side = 1
 	}
 	return &placeError{guests[side], at[side], err}

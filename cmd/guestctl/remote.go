@@ -206,13 +206,13 @@ func (r *remote) entry(f api.File) *files.Entry {
 	e.Name = e.Path[strings.LastIndexByte(e.Path, '/')+1:]
 	e.Node.Ino.Num = f.Inode
 	if f.Type == "unknown" {
-		r.unread[e] = files.Record(f)
+		r.unread[e] = f
 		return e
 	}
 	mode, _ := strconv.ParseUint(f.Mode, 8, 32) // the daemon wrote it
 	e.Attr = vfs.Attr{Mode: uint32(mode) | typeBits(f.Type), Nlink: f.Nlink, UID: f.UID, GID: f.GID, Size: f.Size, Blocks: f.Blocks, Project: f.Project,
 		Mtime: timeOf(f.Mtime), Ctime: timeOf(f.Ctime), Atime: timeOf(f.Atime), Btime: timeOf(f.Btime), Rdev: rdevOf(f.Device)}
-	e.Inode = &remoteInode{e.Attr, files.Record(f)}
+	e.Inode = &remoteInode{e.Attr, f}
 	return e
 }
 

@@ -166,7 +166,7 @@ func (d *differ) visit(path string, a, b *Entry) error {
 	prefix := strings.TrimSuffix(path, "/") + "/"
 	for len(listA) > 0 || len(listB) > 0 {
 		var a, b *Entry
-		order := 0
+		var order int
 		switch {
 		case len(listA) == 0:
 			order = 1
@@ -181,13 +181,11 @@ func (d *differ) visit(path string, a, b *Entry) error {
 		if order >= 0 {
 			b, listB = listB[0], listB[1:]
 		}
-		name := ""
-		if a != nil {
-			name = a.Name
-		} else {
-			name = b.Name
+		named := a
+		if a == nil {
+			named = b
 		}
-		if err := d.visit(prefix+name, a, b); err != nil {
+		if err := d.visit(prefix+named.Name, a, b); err != nil {
 			return err
 		}
 	}

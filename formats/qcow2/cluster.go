@@ -35,13 +35,9 @@ func (h *header) units() uint64 {
 }
 
 // touched is the mask of the units that hold any of the bytes [from, to) of a
-// cluster, covered the mask of those that are wholly inside.
+// cluster.
 func (h *header) touched(from, to int64) uint64 {
 	return mask(from/h.unit(), (to+h.unit()-1)/h.unit())
-}
-
-func (h *header) covered(from, to int64) uint64 {
-	return mask((from+h.unit()-1)/h.unit(), to/h.unit())
 }
 
 // mask has the bits from first up to end.

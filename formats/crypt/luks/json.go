@@ -175,11 +175,11 @@ func (c *headerCopy) header(size int64) (*Header, error) {
 		return nil, ondisk.Corrupt("LUKS2 JSON area", v2BinarySize, "%v", err)
 	}
 	h := &Header{Version: 2, UUID: text(c.binary, v2UUID, v1UUIDSize), Label: text(c.binary, v2Label, v2LabelSize)}
-	for _, r := range m.Config.Requirements.Mandatory {
-		if strings.HasPrefix(r, "online-reencrypt") || r == "offline-reencrypt" {
+	if required := m.Config.Requirements.Mandatory; len(required) > 0 {
+		if slices.ContainsFunc(required, func(r string) bool { return strings.HasPrefix(r, "online-reencrypt") || r == "offline-reencrypt" }) {
 			return h, ondisk.Unsupported("LUKS2", "a reencryption that has not ended (finish it in the guest, or with `cryptsetup reencrypt` on a copy)")
 		}
-		return h, ondisk.Unsupported("LUKS2", "the requirement %.64q", r)
+		return h, ondisk.Unsupported("LUKS2", "the requirement %.64q", required[0])
 	}
 	if len(m.Segments) != 1 {
 		return h, ondisk.Unsupported("LUKS2", "%d segments", len(m.Segments))

@@ -127,8 +127,8 @@ func (p *parser) value(depth int) (value, error) {
 	if p.count++; p.count > maxValues || depth > 1 {
 		return value{}, fmt.Errorf("a list too long or deep")
 	}
-	switch c := p.next(); {
-	case c == '[':
+	switch c := p.next(); c {
+	case '[':
 		p.at++
 		v := value{isList: true}
 		for {
@@ -146,7 +146,7 @@ func (p *parser) value(depth int) (value, error) {
 			}
 			v.list = append(v.list, e)
 		}
-	case c == '"':
+	case '"':
 		return p.quoted()
 	default:
 		word := p.name()
