@@ -274,6 +274,16 @@ func TestSnapshotHostile(t *testing.T) {
 	}
 }
 
+// TestCacheDirty shows that the fixture has blocks that only the cache has, without which TestLVMKinds shows little.
+func TestCacheDirty(t *testing.T) {
+	c := labCaseOf(t, "lvmcache", "caches")
+	for _, word := range []string{"dirt0 ", "dirt8 ", "dirt40 "} {
+		if slow, fast := bytes.Count(c.disks[0], []byte(word)), bytes.Count(c.disks[1], []byte(word)); slow != 0 || fast == 0 {
+			t.Errorf("%q is %d times on the slow disk and %d times on the fast one", word, slow, fast)
+		}
+	}
+}
+
 // TestCacheHostile gives a named error for cache metadata that nobody writes.
 func TestCacheHostile(t *testing.T) {
 	c := labCaseOf(t, "lvmcache", "caches")

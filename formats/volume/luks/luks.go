@@ -13,7 +13,6 @@ package luks
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/guestctl/guestctl/formats/crypt"
 	header "github.com/guestctl/guestctl/formats/crypt/luks"
@@ -38,7 +37,7 @@ func scan(ctx context.Context, d scheme.Device, opt scheme.Options) ([]scheme.Vo
 		}
 		return nil, err
 	}
-	v := scheme.Volume{Name: MapName(d.Name), Type: Name, Kind: h.Name(), UUID: h.UUID, Label: h.Label, Disk: d.Root()}
+	v := scheme.Volume{Name: scheme.MapName(d.Name), Type: Name, Kind: h.Name(), UUID: h.UUID, Label: h.Label, Disk: d.Root()}
 	v.Aliases = []string{"mapper/" + v.Name, "mapper/luks-" + h.UUID}
 	if err != nil {
 		v.Err = err
@@ -65,15 +64,4 @@ func scan(ctx context.Context, d scheme.Device, opt scheme.Options) ([]scheme.Vo
 func isDamage(err error) bool {
 	corrupt, unsupported := (*ondisk.CorruptError)(nil), (*ondisk.UnsupportedError)(nil)
 	return errors.As(err, &corrupt) || errors.As(err, &unsupported)
-}
-
-// MapName is libguestfs's name for the unlocked device: crypt and the letters
-// and digits of its name.
-func MapName(device string) string {
-	return "crypt" + strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
-			return r
-		}
-		return -1
-	}, device)
 }

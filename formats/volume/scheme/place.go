@@ -3,6 +3,7 @@ package scheme
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/guestctl/guestctl/formats/block"
 	"github.com/guestctl/guestctl/formats/ondisk"
@@ -59,4 +60,15 @@ func Number(disk string, n int) string {
 		return fmt.Sprintf("%sp%d", disk, n)
 	}
 	return fmt.Sprintf("%s%d", disk, n)
+}
+
+// MapName is libguestfs's name for the unlocked device: crypt and the letters
+// and digits of its name.
+func MapName(device string) string {
+	return "crypt" + strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return -1
+	}, device)
 }

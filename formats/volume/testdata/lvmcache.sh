@@ -18,6 +18,13 @@ for v in pooled single; do
 		done
 	done
 done
+# What is written when nothing may migrate stays in the cache alone.
+for v in pooled single; do
+	dmsetup message caches-$v 0 migration_threshold 0
+	for at in 0 8 40; do
+		pattern "dirt$at" 32768 | dd of=/dev/caches/$v bs=4k seek=$at oflag=direct conv=notrunc status=none
+	done
+done
 lvs -o name,cache_dirty_blocks caches
 note pooled single
 leave
