@@ -448,13 +448,9 @@ func TestLVMHostile(t *testing.T) {
 
 // FuzzLVM scans damaged metadata with right checksums: it must end.
 func FuzzLVM(f *testing.F) {
-	h := newLVM(f, 8*mib)
-	h.Run("pvcreate -q $1")
-	h.Run("vgcreate -q -s 64k vg $1")
-	h.Run("lvcreate -qq -an -Zn -Wn -l 3 -n lv vg")
-	h.Run("lvcreate -qq -an -Zn -Wn -l 3 -n two vg")
-	good := readImage(f, h.Paths[0])
-	h.Detach()
+	// Of a group with mirrors and RAID, which device-mapper read.
+	c := labCaseOf(f, "lvmmirror", "mirrors")
+	good := c.disks[0]
 	off, _ := mdaOf(good, 0)
 	head := bytes.Clone(good[:off+512+8192])
 	text := getText(good)

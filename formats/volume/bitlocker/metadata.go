@@ -11,16 +11,15 @@ import (
 
 // A metadata is what a volume says about its encryption.
 type metadata struct {
-	guid        string
-	sector      int64
-	size        int64    // bytes of the volume
-	method      uint16   // of encryption
-	areas       [3]int64 // of the metadata
-	start       int64    // where the start of the volume is kept
-	startSize   int64
-	fvek        sealed
-	protectors  []protector
-	description string
+	guid       string
+	sector     int64
+	size       int64    // bytes of the volume
+	method     uint16   // of encryption
+	areas      [3]int64 // of the metadata
+	start      int64    // where the start of the volume is kept
+	startSize  int64
+	fvek       sealed
+	protectors []protector
 }
 
 // A sealed is an encrypted key.
