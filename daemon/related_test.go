@@ -275,11 +275,11 @@ func TestUnreadFormats(t *testing.T) {
 			t.Errorf("%s: %v", format, err)
 		}
 	}
-	path := filepath.Join(t.TempDir(), "disk.gz")
-	if err := os.WriteFile(path, []byte("\x1f\x8b\x08\x00 and so on"), 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "disk.bz2")
+	if err := os.WriteFile(path, []byte("BZh91AY&SY and so on"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := try(daemon.Spec{Images: imagesOf(path)}); err == nil || !strings.Contains(err.Error(), "gunzip") {
+	if err := try(daemon.Spec{Images: imagesOf(path)}); err == nil || !strings.Contains(err.Error(), "bunzip2") {
 		t.Errorf("a compressed image: %v", err)
 	}
 	if err := try(daemon.Spec{Images: []daemon.ImageSpec{{Path: path, Format: "raw"}}}); err != nil {

@@ -29,9 +29,6 @@ func refuseUnread(ctx context.Context, src block.Device) error {
 		name, remedy string
 	}{
 		{has(tail, 0, "koly"), "DMG", convert},
-		{has(head, 0, "\x1f\x8b\x08"), "gzip", "unpack it with gunzip"},
-		{has(head, 0, "\xfd7zXZ\x00"), "xz", "unpack it with unxz"},
-		{has(head, 0, "\x28\xb5\x2f\xfd"), "zstd", "unpack it with unzstd"},
 		{has(head, 0, "BZh") && has(head, 4, "1AY&SY"), "bzip2", "unpack it with bunzip2"},
 		{has(head, 257, "ustar"), "tar", "unpack it with tar and name the disk in it"},
 	} {

@@ -17,6 +17,7 @@ import (
 	"fmt"
 
 	"github.com/guestctl/guestctl/formats/block"
+	"github.com/guestctl/guestctl/formats/compressed"
 	"github.com/guestctl/guestctl/formats/ewf"
 	"github.com/guestctl/guestctl/formats/image"
 	"github.com/guestctl/guestctl/formats/ondisk"
@@ -56,6 +57,9 @@ func All() []Format {
 		qed.Format(),
 		ewf.Format(),
 		ova.Format(openInside),
+		compressed.Gzip(inside),
+		compressed.XZ(inside),
+		compressed.Zstd(inside),
 		split.Format(),
 		raw.Format(),
 	}
@@ -71,6 +75,15 @@ func openInside(ctx context.Context, src block.Device, opt Options) ([]Image, er
 		return nil, ondisk.Unsupported("OVA", "an OVA in an OVA")
 	}
 	return f.Open(ctx, src, opt)
+}
+
+// inside is the format of an image in a compressed file, or "" for a raw disk.
+func inside(ctx context.Context, disk block.Device) (string, error) {
+	f, err := Detect(ctx, disk)
+	if errors.Is(err, ErrUnknown) || err == nil && f.Name == raw.Name {
+		return "", nil
+	}
+	return f.Name, err
 }
 
 // ErrUnknown says that no format recognises the bytes.

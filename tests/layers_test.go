@@ -40,6 +40,7 @@ var layers = []layer{
 
 	// The contract of a format, and the formats, which know neither each other nor the list of all.
 	{"formats/image", []string{"formats/crypt", "formats/block", "formats/ondisk"}, sys},
+	{"formats/compressed", []string{"formats/image", "formats/extent", "formats/codec/...", "formats/crypt/...", "formats/block", "formats/ondisk"}, decoders},
 	{"formats/*", []string{"formats/image", "formats/extent", "formats/ahead", "formats/codec/...", "formats/crypt/...", "formats/block", "formats/ondisk"}, sys},
 	{"formats/formattest", []string{"formats/..."}, sys}, // opens chains of every format
 	{"formats", []string{"formats/..."}, sys},            // the list of all

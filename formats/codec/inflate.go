@@ -61,7 +61,7 @@ func (f *inflater) inflate(dst, src []byte) (n, used int, ended bool, err error)
 			f.fixedCodes()
 			full, err = f.block()
 		case 2:
-			if err = f.dynamicCodes(); err == nil {
+			if _, _, err = f.dynamicCodes(); err == nil {
 				full, err = f.block()
 			}
 		default:
@@ -113,34 +113,44 @@ func (f *inflater) take(n uint) (uint64, error) {
 	return v, f.drop(n)
 }
 
-// stored copies a block that is not compressed, RFC 1951, 3.2.4.
-func (f *inflater) stored() (full bool, err error) {
+// storedHeader is the length of a block that is not compressed, RFC 1951,
+// 3.2.4. Its bytes begin at f.in.
+func (f *inflater) storedHeader() (int, error) {
 	if err := f.drop(f.have & 7); err != nil {
-		return false, err
+		return 0, err
 	}
 	n, err := f.take(16)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	not, err := f.take(16)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	if n != ^not&0xffff {
-		return false, errStored
+		return 0, errStored
 	}
 	// The bytes that are already among the bits are read again.
 	f.in -= int(f.have / 8)
 	f.bits, f.have = 0, 0
+	return int(n), nil
+}
+
+// stored copies a block that is not compressed.
+func (f *inflater) stored() (full bool, err error) {
+	n, err := f.storedHeader()
+	if err != nil {
+		return false, err
+	}
 	part := f.src[f.in:]
-	part = part[:min(int(n), len(part))]
+	part = part[:min(n, len(part))]
 	done := copy(f.dst[f.out:], part)
 	f.out += done
 	f.in += done
 	switch {
 	case done < len(part):
 		return true, nil
-	case done < int(n):
+	case done < n:
 		return f.ends()
 	}
 	return false, nil
@@ -183,39 +193,41 @@ func (f *inflater) fixedCodes() {
 	f.fixed = true
 }
 
-// dynamicCodes reads the codes of a block, RFC 1951, 3.2.7.
-func (f *inflater) dynamicCodes() error {
+// dynamicCodes reads the codes of a block, RFC 1951, 3.2.7, and says how many
+// of each there are in f.codes.
+func (f *inflater) dynamicCodes() (lengths, distances int, err error) {
 	f.fixed = false
 	counts, err := f.take(14)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	lengths, distances, codes := int(counts&31)+257, int(counts>>5&31)+1, int(counts>>10)+4
+	lengths, distances = int(counts&31)+257, int(counts>>5&31)+1
+	codes := int(counts>>10) + 4
 	if lengths > 286 || distances > 30 {
-		return errManyCodes
+		return 0, 0, errManyCodes
 	}
 	var order [19]uint8
 	for _, symbol := range codeOrder[:codes] {
 		n, err := f.take(3)
 		if err != nil {
-			return err
+			return 0, 0, err
 		}
 		order[symbol] = uint8(n)
 	}
 	// The table of distances is not needed yet and holds this one.
 	table := f.distances[:1<<codeTableBits]
 	if err := buildTable(table, codeTableBits, order[:], codeEntry); err != nil {
-		return err
+		return 0, 0, err
 	}
 	all := f.codes[:]
 	for i := 0; i < lengths+distances; {
 		f.refill()
 		e := table[f.bits&(1<<codeTableBits-1)]
 		if e&isSpecial != 0 {
-			return errCode
+			return 0, 0, errCode
 		}
 		if err := f.drop(uint(e & entryBits)); err != nil {
-			return err
+			return 0, 0, err
 		}
 		symbol, value, n := e>>entryValue, uint8(0), uint64(1)
 		switch {
@@ -223,7 +235,7 @@ func (f *inflater) dynamicCodes() error {
 			value = uint8(symbol)
 		case symbol == 16:
 			if i == 0 {
-				return errRepeat
+				return 0, 0, errRepeat
 			}
 			value = all[i-1]
 			n, err = f.take(2)
@@ -236,21 +248,27 @@ func (f *inflater) dynamicCodes() error {
 			n += 11
 		}
 		if err != nil {
-			return err
+			return 0, 0, err
 		}
 		for range n { // all has room for the longest repetition
 			all[i] = value
 			i++
 		}
 		if i > lengths+distances {
-			return errRepeat
+			return 0, 0, errRepeat
 		}
 	}
-	if all[256] == 0 {
+	return lengths, distances, f.tables(all[:lengths], all[lengths:lengths+distances])
+}
+
+// tables makes those of the codes with these lengths.
+func (f *inflater) tables(lengths, distances []uint8) error {
+	f.fixed = false
+	if lengths[256] == 0 {
 		return errNoEnd
 	}
-	if err := buildTable(f.lengths[:], lengthTableBits, all[:lengths], lengthEntry); err != nil {
+	if err := buildTable(f.lengths[:], lengthTableBits, lengths, lengthEntry); err != nil {
 		return err
 	}
-	return buildTable(f.distances[:], distanceTableBits, all[lengths:lengths+distances], distanceEntry)
+	return buildTable(f.distances[:], distanceTableBits, distances, distanceEntry)
 }
