@@ -309,7 +309,7 @@ func TestHidden(t *testing.T) {
 	if got := names(t, g, "/"); strings.Contains(got, ".guest") || !strings.Contains(got, "etc") {
 		t.Errorf("the root has %s", got)
 	}
-	if got := names(t, g, "/.guest"); got != "disks filesystems.json inspect.json volumes" {
+	if got := names(t, g, "/.guest"); got != "disks filesystems.json inspect.json packages.json volumes" {
 		t.Errorf(".guest has %s", got)
 	}
 	if got := names(t, g, "/.guest/volumes"); got != "sda1 sda2 sda3 sda4 sda5 sda6" {

@@ -45,3 +45,17 @@ func indented[T any](record func(context.Context) (T, error)) func(context.Conte
 		return append(b, '\n'), err
 	}
 }
+
+// Packages lists what is installed in the guest, by the rules of Inspect.
+func (g *Guest) Packages(ctx context.Context, opt inspect.PackageOptions) (r *api.Packages, err error) {
+	err = g.guard(func() error {
+		r, err = inspect.Packages(ctx, g.inspected(), opt)
+		return err
+	})
+	return r, err
+}
+
+// allPackages is .guest/packages.json.
+func (g *Guest) allPackages(ctx context.Context) (*api.Packages, error) {
+	return g.Packages(ctx, inspect.PackageOptions{Languages: true})
+}

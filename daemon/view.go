@@ -254,5 +254,6 @@ func (g *Guest) hide() error {
 	}
 	s.Made("filesystems.json", g.describeJSON)
 	s.Made("inspect.json", indented(g.Inspect))
+	s.Made("packages.json", indented(g.allPackages))
 	return g.ns.Hide(".guest", vfs.NewTree(".guest", s))
 }

@@ -70,9 +70,15 @@ func (s *session) printInspection(r *api.Inspection) error {
 		s.lines([][2]string{{"medium", m.Use + " on " + m.Device}, {"system", strings.Trim(m.Type+", "+m.Distro, ", ")}, {"arch", m.Arch}})
 	}
 	for _, w := range r.Warnings {
-		fmt.Fprintf(s.err, "guestctl: warning: %s\n", shown(w))
+		s.complain(w)
 	}
 	return nil
+}
+
+// complain tells a warning of inspection.
+func (s *session) complain(warning string) {
+	s.out.Flush()
+	fmt.Fprintf(s.err, "guestctl: warning: %s\n", shown(warning))
 }
 
 // printSystem prints one system: its name, and a line for each fact.
@@ -107,7 +113,7 @@ func (s *session) printSystem(y *api.System) {
 		s.lines([][2]string{{"drives", strings.Join(drives, ", ")}})
 	}
 	for _, w := range y.Warnings {
-		fmt.Fprintf(s.err, "guestctl: warning: %s\n", shown(w))
+		s.complain(w)
 	}
 }
 

@@ -96,3 +96,23 @@ func TestInspectXML(t *testing.T) {
 		}
 	}
 }
+
+func TestPackages(t *testing.T) {
+	image := demoImage(t)
+	var r api.Packages
+	if err := json.Unmarshal([]byte(must(t, "packages", "--json", image)), &r); err != nil || r.Schema != api.PackagesSchema || len(r.Systems) != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for form, want := range map[string]string{"cyclonedx": `"bomFormat": "CycloneDX"`, "spdx": `"spdxVersion": "SPDX-2.3"`} {
+		for _, option := range []string{"--format", "--sbom"} {
+			if out := must(t, "packages", option, form, image); !strings.Contains(out, want) {
+				t.Errorf("%s %s: %s", option, form, out)
+			}
+		}
+	}
+	for _, argv := range [][]string{{"packages", "--sbom", "x", image}, {"packages", "--filter", "[", image}, {"packages"}} {
+		if status, _, errs := guestctl(t, argv...); status != exitUsage {
+			t.Errorf("%q: %d %s", argv, status, errs)
+		}
+	}
+}

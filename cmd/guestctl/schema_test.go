@@ -78,6 +78,7 @@ func TestSchemas(t *testing.T) {
 		"grep":        {{"-r", "page", image + ":/srv"}, {"-rc", "page", image + ":/srv"}, {"-rl", "page", image + ":/srv"}, {"-r", "of the guest", odd + ":sda2:/"}},
 		"diff":        {{image + ":/etc", image + ":/usr"}, {image + ":/", odd + ":sda1:/"}, {image + ":sda2:/", odd + ":sda2:/"}},
 		"inspect":     {{image}, {damaged}},
+		"packages":    {{image}, {damaged}},
 		"check":       {{image, damaged}},
 	}
 	known, seen := schemas(t), map[string]bool{}

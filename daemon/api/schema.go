@@ -23,6 +23,7 @@ func Schemas() []Schema {
 	return []Schema{
 		{CheckSchema, Check{}}, {ChecksumSchema, Checksum{}}, {UsageSchema, Usage{}}, {DiffSchema, Difference{}}, {FileSchema, File{}},
 		{FilesystemsSchema, Filesystems{}}, {FindingSchema, Finding{}}, {InspectionSchema, Inspection{}}, {MatchSchema, Match{}},
+		{PackagesSchema, Packages{}},
 	}
 }
 
