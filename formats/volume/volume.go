@@ -54,6 +54,7 @@ import (
 	"github.com/guestctl/guestctl/formats/ondisk"
 	"github.com/guestctl/guestctl/formats/volume/bitlocker"
 	"github.com/guestctl/guestctl/formats/volume/gpt"
+	"github.com/guestctl/guestctl/formats/volume/ldm"
 	"github.com/guestctl/guestctl/formats/volume/luks"
 	"github.com/guestctl/guestctl/formats/volume/lvm2"
 	"github.com/guestctl/guestctl/formats/volume/mbr"
@@ -79,7 +80,7 @@ const maxDepth = 32
 // whole disk stands before the tables, since it may hold one, and GPT before
 // MBR, since every GPT disk also has an MBR.
 func All() []Scheme {
-	return []Scheme{md.Scheme(), luks.Scheme(), bitlocker.Scheme(), lvm2.Scheme(), gpt.Scheme(), mbr.Scheme()}
+	return []Scheme{md.Scheme(), luks.Scheme(), bitlocker.Scheme(), lvm2.Scheme(), ldm.Scheme(), gpt.Scheme(), mbr.Scheme()}
 }
 
 // IsTable says whether the scheme of that name is a partition table.
