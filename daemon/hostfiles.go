@@ -37,6 +37,7 @@ type RelatedFile struct {
 type HostFiles struct {
 	allow  []string // symlinks resolved
 	within []string // nil: images may lie anywhere
+	locked bool     // images that VMware has locked may be opened
 
 	mu      sync.Mutex // guards folders; a leaf
 	folders map[string][]folder
@@ -69,11 +70,23 @@ func NewHostFiles(allow, within []string, log *slog.Logger) *HostFiles {
 	return h
 }
 
-// Image opens an image and remembers where it may name files.
+// ShareLocked lets images be opened that VMware has locked. It is to be called
+// before the first of them is.
+func (h *HostFiles) ShareLocked() { h.locked = true }
+
+// Image opens an image and remembers where it may name files. A
+// *raw.InUseError where VMware has locked it; the locks of QEMU's kind are
+// taken by whoever gets the file.
 func (h *HostFiles) Image(_ context.Context, path string) (*os.File, error) {
 	f, err := h.image(path)
 	if err != nil {
 		return nil, unreadable(path, err)
+	}
+	if !h.locked {
+		if err := lockedByVMware(path); err != nil {
+			f.Close()
+			return nil, err
+		}
 	}
 	folders, err := h.foldersOf(path, f)
 	if err != nil {
@@ -84,6 +97,28 @@ func (h *HostFiles) Image(_ context.Context, path string) (*os.File, error) {
 	defer h.mu.Unlock()
 	h.folders[path] = folders
 	return f, nil
+}
+
+// maxLocks bounds the entries of a folder of locks that are looked at.
+const maxLocks = 64
+
+// lockedByVMware says whether there are locks of VMware's beside an image: a
+// folder of its name and .lck, with files that end so too, for as long as
+// Workstation, Player or Fusion have a VM open that uses it.
+func lockedByVMware(path string) error {
+	dir := path + ".lck"
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil // most images have none
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(maxLocks) // none of a file
+	for _, name := range names {
+		if strings.HasSuffix(name, ".lck") {
+			return &raw.InUseError{Path: path, Write: true, Folder: dir}
+		}
+	}
+	return nil
 }
 
 func (h *HostFiles) image(path string) (*os.File, error) {

@@ -287,6 +287,28 @@ func TestUnreadFormats(t *testing.T) {
 	}
 }
 
+// TestVMwareLocks refuses a disk beside which VMware has locks, and names the way round.
+func TestVMwareLocks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk.vmdk")
+	run(t, "qemu-img", "create", "-q", "-f", "vmdk", path, "16M")
+	if err := os.Mkdir(path+".lck", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := try(daemon.Spec{Images: imagesOf(path)}); err != nil {
+		t.Errorf("with an empty folder: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(path+".lck", "M12345.lck"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := try(daemon.Spec{Images: imagesOf(path)})
+	if !errors.Is(err, syscall.EBUSY) || !strings.Contains(err.Error(), "in use by VMware") || !strings.Contains(err.Error(), "--force-share") {
+		t.Errorf("locked: %v", err)
+	}
+	if err := try(daemon.Spec{Images: imagesOf(path), ForceShare: true}); err != nil {
+		t.Errorf("with ForceShare: %v", err)
+	}
+}
+
 // TestNotReadable names owner, mode and the command that helps, for an image that the user may not read.
 func TestNotReadable(t *testing.T) {
 	if path := os.Getenv("GUESTCTL_TEST_UNREADABLE"); path != "" {

@@ -30,7 +30,11 @@ type sources struct {
 func newSources(spec *Spec) *sources {
 	s := &sources{spec: spec, opener: spec.Files}
 	if s.opener == nil {
-		s.opener = NewHostFiles(spec.AllowBacking, nil, spec.Log)
+		files := NewHostFiles(spec.AllowBacking, nil, spec.Log)
+		if spec.ForceShare {
+			files.ShareLocked()
+		}
+		s.opener = files
 	}
 	return s
 }

@@ -126,7 +126,11 @@ func (b *Broker) mayOpen(by Peer, a api.Attach) error {
 		within = []string{}
 	}
 	for _, i := range a.Images {
-		f, err := daemon.NewHostFiles(nil, within, b.log).Image(b.ctx, i.Path)
+		files := daemon.NewHostFiles(nil, within, b.log)
+		if a.ForceShare {
+			files.ShareLocked()
+		}
+		f, err := files.Image(b.ctx, i.Path)
 		if err != nil {
 			return err
 		}

@@ -233,6 +233,9 @@ func (b *Broker) ensureOpen(ctx context.Context, img *image) (*process, error) {
 		within = img.within
 	}
 	img.files = daemon.NewHostFiles(append(append([]string{}, img.backing...), img.attach.AllowBacking...), within, b.log)
+	if img.attach.ForceShare {
+		img.files.ShareLocked()
+	}
 	b.mu.Unlock()
 	if proc != nil {
 		return proc, nil

@@ -137,12 +137,16 @@ type InUseError struct {
 	Write   bool   // the other one writes; else it reads and lets nobody write
 	PID     int    // 0 where the process is not known
 	Command string // its name; "" where not known
+	Folder  string // of VMware's locks, which says so; "" where a lock of QEMU's kind does
 }
 
 func (e *InUseError) Error() string { return e.Detail() + "; " + e.Remedy() }
 
 // Detail says who uses the image, and how.
 func (e *InUseError) Detail() string {
+	if e.Folder != "" {
+		return fmt.Sprintf("%q is in use by VMware: %q holds its locks", e.Path, e.Folder)
+	}
 	who := "an unknown process"
 	switch {
 	case e.PID != 0 && e.Command != "":
@@ -158,6 +162,9 @@ func (e *InUseError) Detail() string {
 
 // Remedy says what to do, the safest first.
 func (e *InUseError) Remedy() string {
+	if e.Folder != "" {
+		return fmt.Sprintf("shut the VM down, or remove %q where no VM uses the disk any more; as a last resort --force-share reads it while it changes, and what is read may be inconsistent", e.Folder)
+	}
 	if !e.Write {
 		return "open it read-only (--ro), or end that process"
 	}
