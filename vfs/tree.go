@@ -34,6 +34,9 @@ func NewTree(name string, fs FileSystem) *Tree {
 // Name is the volume's: "sda2".
 func (t *Tree) Name() string { return t.name }
 
+// CacheStats say how the cache of inodes does.
+func (t *Tree) CacheStats() block.CacheStats { return t.inodes.Stats() }
+
 // FileSystem is what is attached.
 func (t *Tree) FileSystem() FileSystem { return t.fs }
 

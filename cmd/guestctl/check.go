@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/guestctl/guestctl/cmd/internal/args"
+	"github.com/guestctl/guestctl/daemon"
 	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/check"
 )
@@ -53,7 +55,7 @@ func (s *session) check(t target) error {
 	p := s.startCount("inodes checked", 0, false)
 	defer p.end()
 	opt := check.Options{Volume: t.volume, Data: s.cli.Bool("data"), Expect: p.expect, Progress: p.add}
-	out, err := check.Run(s.ctx, spec, opt, func(f api.Finding) error {
+	out, err := s.runCheck(t, spec, opt, func(f api.Finding) error {
 		s.status = exitFailed
 		if s.cli.Bool("json") {
 			return s.out.json.Encode(f)
@@ -76,6 +78,23 @@ func (s *session) check(t target) error {
 		err = fmt.Errorf("there is no filesystem in %s that could be checked", shown(t.image))
 	}
 	return err
+}
+
+// runCheck checks through a daemon or in this process.
+func (s *session) runCheck(t target, spec daemon.Spec, opt check.Options, each func(api.Finding) error) (out api.Check, err error) {
+	r, err := s.daemon(t, false)
+	if err != nil {
+		return out, err
+	}
+	if r == nil {
+		return check.Run(s.ctx, spec, opt, each)
+	}
+	out, err = r.Check(s.ctx, r.id, api.CheckQuery{Volume: opt.Volume, Data: opt.Data}, func(f api.Finding) error {
+		f.Image = t.image
+		return each(f)
+	})
+	out.Image = t.image
+	return out, errors.Join(hostError(local(err)), r.end(s.ctx))
 }
 
 // findingLine is a finding for people: where, what, and why it is damage.

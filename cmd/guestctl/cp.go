@@ -42,7 +42,7 @@ func (s *streams) cpCommand() *cli.Command {
 			defer p.end()
 			return s.each(from, func(g *opened, t target) error {
 				s.expectTree(p, g, t)
-				return files.Copy(s.ctx, g.namespace(), t.path, to, files.CopyOptions{Plain: s.cli.Bool("plain"),
+				return g.copy(s.ctx, t.path, to, files.CopyOptions{Plain: s.cli.Bool("plain"),
 					Problem: s.problem(g, t), Warn: s.warn(g, t), Progress: p.add})
 			})
 		}),

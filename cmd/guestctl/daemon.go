@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/guestctl/guestctl/daemon"
 	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/client"
+	"github.com/guestctl/guestctl/formats/crypt"
 )
 
 // daemonCommands are the commands that talk to guestctld.
@@ -63,7 +65,7 @@ func orNone(usage string) string {
 // the state of a snapshot or the present one. Paths are the daemon's, so they
 // are made absolute here.
 func attachOf(x *cli.Context, snapshot string, images ...string) (*api.Attach, error) {
-	a := &api.Attach{ForceShare: x.Bool("force-share"), NoRecovery: x.Bool("norecovery")}
+	a := &api.Attach{ForceShare: x.Bool("force-share"), NoRecovery: x.Bool("norecovery"), Partial: x.Bool("partial")}
 	if n := x.Int("blocksize"); !slices.Contains([]int{0, 512, 4096}, n) {
 		return nil, args.Usage("--blocksize %d: disks have sectors of 512 or 4096 bytes", n)
 	}
@@ -117,6 +119,12 @@ func (s *streams) mountCommand() *cli.Command {
 			if err := viewOf(x, a); err != nil {
 				return err
 			}
+			var keys crypt.Keys
+			defer keys.Wipe()
+			if err := readKeys(x, &keys, os.Stdin); err != nil {
+				return err
+			}
+			a.Keys = keysFor(&keys)
 			dir, err := filepath.Abs(argv[len(argv)-1])
 			if err != nil {
 				return err

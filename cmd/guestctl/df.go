@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/big"
@@ -45,7 +46,7 @@ func runDf(s *session, argv []string) error {
 	p := s.startCount("images asked", int64(len(argv)), s.cli.Bool("json"))
 	defer p.end()
 	rows := [][]string{s.dfHeading()}
-	err := usage.Many(s.ctx, specs, func(i int, list []api.Usage, err error) error {
+	err := usage.Each(s.ctx, len(specs), func(ctx context.Context, i int) ([]api.Usage, error) { return s.usage(ctx, targets[i], specs[i]) }, func(i int, list []api.Usage, err error) error {
 		p.add(1)
 		if err != nil {
 			s.fail(openError(targets[i], err))
@@ -82,6 +83,22 @@ func runDf(s *session, argv []string) error {
 		printTable(s.out, rows)
 	}
 	return err
+}
+
+// usage asks an image through a daemon or in this process.
+func (s *session) usage(ctx context.Context, t target, spec daemon.Spec) (list []api.Usage, err error) {
+	r, err := s.daemon(t, false)
+	if err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return usage.One(ctx, spec)
+	}
+	err = r.Usage(ctx, r.id, func(u api.Usage) error {
+		list = append(list, u)
+		return nil
+	})
+	return list, errors.Join(hostError(local(err)), r.end(ctx))
 }
 
 // isQuietType says whether a volume of this type has no files of its own, so

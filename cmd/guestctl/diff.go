@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/guestctl/guestctl/cmd/internal/args"
+	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/files"
 )
 
@@ -40,13 +42,21 @@ func runDiff(s *session, argv []string) error {
 	var at [2]target
 	for i, arg := range argv {
 		var err error
-		if guests[i], at[i], err = s.open(arg); err != nil {
+		if guests[i], at[i], err = s.reach(arg); err != nil {
 			return err
+		}
+	}
+	for i, arg := range argv {
+		if other := guests[1-i].remote; guests[i].remote != nil && other == nil {
+			var err error
+			if guests[i], at[i], err = s.open(arg); err != nil { // both in one place
+				return err
+			}
 		}
 	}
 	p := s.startCount("files compared", 0, true)
 	defer p.end()
-	if p.w != nil && at[1].path == "/" {
+	if p.w != nil && at[1].path == "/" && guests[1].remote == nil {
 		p.expect(inodesUsed(s.ctx, guests[1]))
 	}
 	stats := &files.DiffStats{}
@@ -54,13 +64,13 @@ func runDiff(s *session, argv []string) error {
 	color := s.out.colors()
 	opt := files.DiffOptions{NoTimes: s.cli.Bool("no-times"), DirTimes: s.cli.Bool("dir-times"), Progress: p.add, Stats: stats,
 		Problem: func(side int, err error) { s.fail(&placeError{guests[side], at[side], err}) }}
-	err := files.Diff(s.ctx, guests[0].namespace(), at[0].path, guests[1].namespace(), at[1].path, opt, func(d *files.Difference) error {
+	err := diff(s.ctx, guests, at, opt, func(d api.Difference) error {
 		differs = true
 		switch {
 		case s.cli.Bool("brief"):
 			return errFound
 		case s.cli.Bool("json"):
-			return s.out.json.Encode(d.Record())
+			return s.out.json.Encode(d)
 		}
 		_, err := s.out.WriteString(s.diffLine(d, color) + "\n")
 		return err
@@ -91,7 +101,23 @@ func diffError(guests [2]*opened, at [2]target, err error) error {
 	return &placeError{guests[side], at[side], err}
 }
 
-func (s *session) diffLine(d *files.Difference, color bool) string {
+// diff compares through a daemon or in this process.
+func diff(ctx context.Context, guests [2]*opened, at [2]target, opt files.DiffOptions, each func(api.Difference) error) error {
+	r := guests[0].remote
+	if r == nil {
+		return files.Diff(ctx, guests[0].namespace(), at[0].path, guests[1].namespace(), at[1].path, opt, func(d *files.Difference) error { return each(d.Record()) })
+	}
+	q := api.DiffQuery{Place: api.Place{Path: at[0].path}, With: guests[1].remote.id, WithPath: at[1].path, NoTimes: opt.NoTimes, DirTimes: opt.DirTimes}
+	return local(r.Diff(ctx, r.id, q, func(n api.Notice) {
+		side := 0
+		if n.Side == 2 {
+			side = 1
+		}
+		opt.Problem(side, noticeError(n))
+	}, each))
+}
+
+func (s *session) diffLine(d api.Difference, color bool) string {
 	mark, paint := "~", "33"
 	switch {
 	case d.From == nil:
@@ -99,7 +125,7 @@ func (s *session) diffLine(d *files.Difference, color bool) string {
 	case d.To == nil:
 		mark, paint = "-", "31"
 	}
-	line := mark + " " + s.out.name(d.Path)
+	line := mark + " " + s.out.name(bytesOf(d.Path, d.PathRaw))
 	if len(d.What) > 0 {
 		what := strings.Join(d.What, " ")
 		if len(d.Xattrs) > 0 {

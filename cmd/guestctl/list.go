@@ -13,21 +13,6 @@ import (
 	"github.com/guestctl/guestctl/daemon/client"
 )
 
-// A listRecord is what list --json shows.
-type listRecord struct {
-	Schema string      `json:"schema"` // guestctl.list/1
-	Socket string      `json:"socket"` // of the daemon; "" where none answers
-	Images []api.Image `json:"images"`
-	Mounts []api.Mount `json:"mounts"`
-	Lone   []loneMount `json:"lone"` // mounts of guestmount, of this user
-}
-
-type loneMount struct {
-	PID    int      `json:"pid"`
-	Dir    string   `json:"dir"`
-	Images []string `json:"images"`
-}
-
 func (s *streams) listCommand() *cli.Command {
 	return &cli.Command{
 		Name: "list", Usage: "show attached images and mounts", Category: "Daemon",
@@ -35,9 +20,9 @@ func (s *streams) listCommand() *cli.Command {
 			"guestctl.list/1.",
 		Flags: daemonFlags(),
 		Action: s.daemonAction(0, 0, func(ctx context.Context, c *client.Client, x *cli.Context, out *output) error {
-			r := listRecord{Schema: "guestctl.list/1", Socket: c.Socket(), Images: []api.Image{}, Mounts: []api.Mount{}, Lone: []loneMount{}}
+			r := api.List{Schema: api.ListSchema, Socket: c.Socket(), Images: []api.Image{}, Mounts: []api.Mount{}, Lone: []api.LoneMount{}}
 			for _, m := range mounts.Mine() {
-				r.Lone = append(r.Lone, loneMount{m.PID, m.Mount, m.Images})
+				r.Lone = append(r.Lone, api.LoneMount{PID: m.PID, Dir: m.Mount, Images: m.Images})
 			}
 			images, err := c.Images(ctx)
 			switch {
@@ -56,13 +41,13 @@ func (s *streams) listCommand() *cli.Command {
 			if x.Bool("json") {
 				return out.json.Encode(r)
 			}
-			r.print(out)
+			printList(&r, out)
 			return nil
 		}),
 	}
 }
 
-func (r *listRecord) print(out *output) {
+func printList(r *api.List, out *output) {
 	dirs := map[string][]string{}
 	for _, m := range r.Mounts {
 		dirs[m.Image] = append(dirs[m.Image], out.name(m.Dir))

@@ -34,6 +34,39 @@ func (o *opened) tar(ctx context.Context, path string, w io.Writer, opt files.Ta
 	return local(o.remote.Archive(ctx, o.remote.id, q, notices(opt.Problem, opt.Warn), &telling{w, opt.Progress}))
 }
 
+// copy copies to this host, through a daemon by way of an archive.
+func (o *opened) copy(ctx context.Context, from, to string, opt files.CopyOptions) error {
+	if o.remote == nil {
+		return files.Copy(ctx, o.Namespace(), from, to, opt)
+	}
+	top, err := o.resolve(ctx, from, strings.HasSuffix(from, "/"))
+	if err != nil {
+		return err
+	}
+	r, w := io.Pipe()
+	sent := make(chan error, 1)
+	var problems, warned []error // told when those of this host are
+	go func() {
+		q := api.ArchiveQuery{Place: api.Place{Path: from}, Copy: true, NoXattrs: opt.Plain}
+		err := local(o.remote.Archive(ctx, o.remote.id, q, notices(func(err error) { problems = append(problems, err) },
+			func(err error) { warned = append(warned, err) }), w))
+		w.CloseWithError(err)
+		sent <- err
+	}()
+	err = files.Extract(ctx, r, top, to, opt)
+	r.CloseWithError(err)
+	if serr := <-sent; err == nil {
+		err = serr
+	}
+	for _, e := range warned {
+		opt.Warn(e)
+	}
+	for _, e := range problems {
+		opt.Problem(e)
+	}
+	return err
+}
+
 // telling tells how much is written.
 type telling struct {
 	w    io.Writer

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -11,22 +13,19 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/guestctl/guestctl/cmd/internal/args"
 	"github.com/guestctl/guestctl/daemon"
 	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/client"
 	"github.com/guestctl/guestctl/daemon/files"
+	"github.com/guestctl/guestctl/formats/crypt"
 	"github.com/guestctl/guestctl/vfs"
 )
 
 // routed are the commands that can read a guest through a daemon, with the same
-// output. The others read images in this process.
+// output.
 func routed() []string {
-	return []string{"filesystems", "ls", "cat", "tar", "checksum", "find", "grep", "stat"}
+	return []string{"filesystems", "df", "ls", "cat", "cp", "tar", "checksum", "find", "grep", "stat", "inspect", "diff", "check"}
 }
-
-// ownOptions are those that only this process can follow: keys do not leave it.
-func ownOptions() []string { return []string{"key", "keys-from-stdin", "partial"} }
 
 // route gives them --socket.
 func route(app *cli.App) {
@@ -57,45 +56,20 @@ const lookTime = 2 * time.Second
 // or where the usual one has it attached just so, else in this process.
 func (s *session) reach(arg string) (*opened, target, error) {
 	t, err := parseTarget(arg)
-	if err != nil || !slices.Contains(routed(), s.cli.Command.Name) {
-		return s.open(arg)
+	if err != nil {
+		return nil, t, err
 	}
 	for _, g := range s.guests {
 		if g.remote != nil && g.target.sameGuest(t) {
 			return g, t, nil
 		}
 	}
-	asked := s.cli.IsSet("socket")
-	for _, own := range ownOptions() {
-		if !s.cli.IsSet(own) {
-			continue
-		}
-		if asked {
-			return nil, t, args.Usage("--%s: a daemon takes no keys and shows nothing partial; leave --socket out to read the image in this process", own)
-		}
-		return s.open(arg)
-	}
-	if !asked && !exists(client.DefaultSocket()) {
-		return s.open(arg)
-	}
-	a, err := attachOf(s.cli, s.snapshot(t), t.image)
+	r, err := s.daemon(t, true)
 	if err != nil {
-		return nil, t, err
+		return nil, t, openError(t, err)
 	}
-	if t.volume != "" {
-		a.View, a.Mounts = "explicit", []api.MountSpec{{Device: t.volume, Path: "/"}}
-	}
-	r := &remote{Client: client.New(s.cli.String("socket")), cli: s.cli, id: a.ID(), unread: map[*files.Entry]files.Record{}}
-	if err := r.open(s.ctx, *a, asked); err != nil {
-		r.Close()
-		if !asked && s.ctx.Err() == nil {
-			return s.open(arg)
-		}
-		var p *api.Problem
-		if errors.As(err, &p) && p.Code == api.CodeImageMissing {
-			return nil, t, openError(t, missing{err})
-		}
-		return nil, t, err
+	if r == nil {
+		return s.open(arg)
 	}
 	r.tree = vfs.NewTree("", vfs.NewStatic("remote"))
 	r.ns = vfs.NewNamespace(r.tree)
@@ -107,30 +81,98 @@ func (s *session) reach(arg string) (*opened, target, error) {
 	return g, t, nil
 }
 
+// daemon finds the daemon that reads the image of a target for us; nil where
+// this process does. With open the image is opened, as the target's volume says
+// it; else it is attached alone, for an operation that opens it itself. Keys
+// leave this process only for a daemon that --socket names.
+func (s *session) daemon(t target, open bool) (*remote, error) {
+	asked := s.cli.IsSet("socket")
+	if !slices.Contains(routed(), s.command()) || !asked && (!s.keys.Empty() || !exists(client.DefaultSocket())) {
+		return nil, nil
+	}
+	a, err := attachOf(s.cli, s.snapshot(t), t.image)
+	if err != nil {
+		return nil, err
+	}
+	if t.volume != "" && open {
+		a.View, a.Mounts = "explicit", []api.MountSpec{{Device: t.volume, Path: "/"}}
+	}
+	a.Keys = keysFor(&s.keys)
+	r := &remote{Client: client.New(s.cli.String("socket")), cli: s.cli, id: a.ID(), unread: map[*files.Entry]files.Record{}}
+	if err := r.open(s.ctx, *a, asked, open); err != nil {
+		if cerr := r.end(s.ctx); cerr != nil && s.cli.Bool("verbose") {
+			fmt.Fprintf(s.err, "guestctl: warning: %v\n", cerr)
+		}
+		if !asked && s.ctx.Err() == nil {
+			return nil, nil
+		}
+		return nil, hostError(err)
+	}
+	return r, nil
+}
+
+// keysFor are keys as a daemon takes them.
+func keysFor(keys *crypt.Keys) (list []api.Key) {
+	for _, k := range keys.Secrets() {
+		list = append(list, api.Key{Volume: k.Name, Secret: k.Value, File: k.File})
+	}
+	return list
+}
+
+// hostError tells that the daemon found no such image.
+func hostError(err error) error {
+	var p *api.Problem
+	if errors.As(err, &p) && p.Code == api.CodeImageMissing {
+		return missing{err}
+	}
+	return err
+}
+
 // missing is a daemon's error that there is no such image.
 type missing struct{ error }
 
 func (missing) Is(target error) bool { return target == fs.ErrNotExist }
 
 // open finds the image at the daemon, and attaches it where we were told to.
-func (r *remote) open(ctx context.Context, a api.Attach, attach bool) error {
+func (r *remote) open(ctx context.Context, a api.Attach, attach, open bool) error {
 	look := ctx
 	if !attach {
 		var cancel context.CancelFunc
 		look, cancel = context.WithTimeout(ctx, lookTime)
 		defer cancel()
 	}
-	img, err := r.Image(look, r.id)
+	var img api.Image
 	var problem *api.Problem
+	err := error(api.NewProblem(http.StatusNotFound, api.CodeNoImage, "", "")) // with keys it has no id before
+	if len(a.Keys) == 0 {
+		img, err = r.Image(look, r.id)
+	}
 	if attach && errors.As(err, &problem) && problem.Code == api.CodeNoImage {
-		img, err = r.Attach(ctx, a)
+		if open {
+			img, err = r.Attach(ctx, a)
+		} else {
+			img, err = r.AttachClosed(ctx, a)
+		}
 		r.attached = err == nil
 	}
-	if err == nil {
-		r.id = img.ID
+	if err != nil {
+		return err
+	}
+	r.id = img.ID
+	if open {
 		r.found, err = r.Client.Filesystems(look, r.id)
 	}
 	return err
+}
+
+// end gives back what was attached.
+func (r *remote) end(ctx context.Context) error {
+	defer r.Close()
+	if !r.attached {
+		return nil
+	}
+	r.attached = false
+	return r.Detach(context.WithoutCancel(ctx), r.id, false)
 }
 
 // What follows has the name of what daemon.Guest has, and stands before it.
@@ -148,11 +190,16 @@ func (o *opened) Close(ctx context.Context) error {
 	if o.remote == nil {
 		return o.Guest.Close(ctx)
 	}
-	defer o.remote.Close()
-	if o.remote.attached {
-		return o.remote.Detach(ctx, o.remote.id, false)
+	return o.remote.end(ctx)
+}
+
+// Inspect says which operating systems are in the guest.
+func (o *opened) Inspect(ctx context.Context) (*api.Inspection, error) {
+	if o.remote == nil {
+		return o.Guest.Inspect(ctx)
 	}
-	return nil
+	r, err := o.remote.Inspect(ctx, o.remote.id)
+	return r, local(err)
 }
 
 // Describe is the record of what is on the disks.

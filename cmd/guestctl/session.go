@@ -84,7 +84,7 @@ func (s *streams) guestAction(min, max int, do func(*session, []string) error) c
 			return args.Usage("%s takes %s, not %d arguments", c.Command.Name, c.Command.ArgsUsage, len(argv))
 		}
 		ses := &session{ctx: c.Context, cli: c, out: newOutput(s.out), err: s.err}
-		err := ses.readKeys(os.Stdin)
+		err := readKeys(c, &ses.keys, os.Stdin)
 		if err == nil {
 			err = do(ses, argv)
 		}
@@ -105,17 +105,17 @@ func (s *streams) guestAction(min, max int, do func(*session, []string) error) c
 }
 
 // readKeys reads the keys of the command line and of standard input.
-func (s *session) readKeys(stdin io.Reader) error {
-	for _, selector := range s.cli.StringSlice("key") {
+func readKeys(c *cli.Context, keys *crypt.Keys, stdin io.Reader) error {
+	for _, selector := range c.StringSlice("key") {
 		if err := crypt.CheckSelector(selector); err != nil {
 			return args.Usage("--key: %s", err)
 		}
-		if err := s.keys.Add(selector); err != nil {
+		if err := keys.Add(selector); err != nil {
 			return err
 		}
 	}
-	if s.cli.Bool("keys-from-stdin") {
-		if err := s.keys.AddLines(stdin); err != nil {
+	if c.Bool("keys-from-stdin") {
+		if err := keys.AddLines(stdin); err != nil {
 			return fmt.Errorf("reading keys from standard input: %w", err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -19,6 +20,7 @@ import (
 	"github.com/guestctl/guestctl/cmd/internal/args"
 	"github.com/guestctl/guestctl/daemon/client"
 	"github.com/guestctl/guestctl/daemon/service"
+	"github.com/guestctl/guestctl/daemon/trace"
 )
 
 // version is set by the linker.
@@ -149,6 +151,9 @@ func (o *options) configuration() (service.Config, error) {
 // and passes much through.
 const gcPercent = 50
 
+// lastSpans is how long the end may wait for a collector of traces.
+const lastSpans = 2 * time.Second
+
 func (o *options) serve(stdout io.Writer) error {
 	cfg, err := o.configuration()
 	if err != nil {
@@ -162,6 +167,9 @@ func (o *options) serve(stdout io.Writer) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	signal.Ignore(syscall.SIGHUP)
 	cfg.Version, cfg.Log = version, newLog(o.verbose)
+	if cfg.Tracer, err = trace.FromEnvironment("guestctld", version, cfg.Log); err != nil {
+		return err
+	}
 	held, listener, err := o.listener(&cfg)
 	if err != nil {
 		return err
@@ -199,7 +207,11 @@ func (o *options) serve(stdout io.Writer) error {
 		case <-ctx.Done():
 		}
 	}()
-	return errors.Join(err, server.Shutdown(ctx))
+	err = errors.Join(err, server.Shutdown(ctx))
+	last, done := context.WithTimeout(ctx, lastSpans)
+	defer done()
+	cfg.Tracer.Close(last)
+	return err
 }
 
 // listener takes the socket that systemd passes; nil where there is none yet.

@@ -11,8 +11,12 @@ type Version struct {
 	Drivers []string `json:"drivers"` // of filesystems
 }
 
+// HealthSchema names the shape of Health.
+const HealthSchema = "guestctl.health/1"
+
 // Health says how the daemon is.
 type Health struct {
+	Schema  string         `json:"schema"` // HealthSchema
 	Status  string         `json:"status" enum:"ok,stopping"`
 	PID     int            `json:"pid"`
 	Started time.Time      `json:"started"`

@@ -128,6 +128,22 @@ type ArchiveQuery struct {
 	Place
 	NoXattrs bool `query:"no_xattrs" doc:"leave extended attributes out"`
 	NoSparse bool `query:"no_sparse" doc:"write holes as zeros"`
+	Copy     bool `query:"copy" doc:"for guestctl cp: a symlink at the end of path itself, sockets and times of access too, and all holes; in pax keywords of its own, GUESTCTL.filetype and GUESTCTL.size"`
+}
+
+// DiffQuery compares two places, in one image or in two.
+type DiffQuery struct {
+	Place
+	With     string `query:"with" required:"true" minLength:"1" maxLength:"64" doc:"id of the attached image to compare with"`
+	WithPath string `query:"with_path" maxLength:"65536" default:"/" doc:"path in that"`
+	NoTimes  bool   `query:"no_times" doc:"times do not count"`
+	DirTimes bool   `query:"dir_times" doc:"times of directories count, too"`
+}
+
+// CheckQuery looks for damage.
+type CheckQuery struct {
+	Volume string `query:"volume" maxLength:"256" doc:"this one alone: sda1"`
+	Data   bool   `query:"data" doc:"read the contents of all files, too"`
 }
 
 // Trailers of an archive: what of it could not be read. Each Notice is a line

@@ -17,7 +17,9 @@ type Attach struct {
 	Mounts       []MountSpec `json:"mounts,omitempty" maxItems:"256" doc:"with the view explicit: what is mounted where"`
 	ForceShare   bool        `json:"force_share,omitempty" doc:"no locks: read an image that a virtual machine may be writing"`
 	NoRecovery   bool        `json:"norecovery,omitempty" doc:"do not replay journals"`
+	Partial      bool        `json:"partial,omitempty" doc:"show volumes of which a disk is missing, with read errors where it is"`
 	AllowBacking []string    `json:"allow_backing,omitempty" maxItems:"64" doc:"folders, besides each image's own, below which images may name files"`
+	Keys         []Key       `json:"keys,omitempty" maxItems:"64" doc:"of encrypted volumes; the image is then for those who attached it with the same keys, and for those who may write"`
 }
 
 // Canonical is a in the one way in which the same is the same: what is left out
@@ -48,7 +50,10 @@ func (a Attach) Canonical() Attach {
 }
 
 // ID is the id that an image attached like this has, wherever it is attached.
+// With keys a daemon gives it another, which nobody can work out: an id that
+// depended on a passphrase would help to guess it.
 func (a Attach) ID() string {
+	a.Keys = nil
 	text, err := json.Marshal(a.Canonical())
 	if err != nil {
 		return "" // a struct of strings, numbers and booleans always has a text
@@ -90,6 +95,7 @@ type Image struct {
 	Owner      int         `json:"owner"`             // uid of who attached it first
 	Worker     *Worker     `json:"worker,omitempty"`  // while it is open
 	Failure    string      `json:"failure,omitempty"` // why its worker ended
+	Keys       bool        `json:"keys,omitempty"`    // it was attached with keys, and is for those who have them
 }
 
 // Worker is the process that serves an image.

@@ -9,7 +9,7 @@ const JobSchema = "guestctl.job/1"
 // a while: records as JSON lines, an archive as tar.
 type JobRequest struct {
 	Image string `json:"image" minLength:"1" maxLength:"64" doc:"id of an attached image"`
-	Kind  string `json:"kind" enum:"checksum,find,grep,list,archive"`
+	Kind  string `json:"kind" enum:"checksum,find,grep,list,archive,check,diff"`
 	Query string `json:"query,omitempty" maxLength:"65536" doc:"the parameters as in the query of the operation's own address: path=/etc&recursive=true"`
 }
 

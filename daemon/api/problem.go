@@ -50,6 +50,7 @@ const (
 	CodeNoPath           Code = "no_such_endpoint"
 	CodeNotReady         Code = "not_ready"          // a job has no result yet
 	CodeImageMissing     Code = "image_not_found"    // no file of the host has that name
+	CodeNoVolume         Code = "no_such_volume"     // the image has none of that name
 	CodeNoSnapshot       Code = "no_such_snapshot"   // the image has none of that name
 	CodeImageUnreadable  Code = "image_not_readable" // the host does not let the daemon read it
 	CodeImageInUse       Code = "image_in_use"       // a virtual machine has it
@@ -111,6 +112,7 @@ type Notice struct {
 	Op      string `json:"op,omitempty"`   // what could not be done: "read", "list"
 	Path    string `json:"path,omitempty"` // in the guest
 	PathRaw []byte `json:"path_raw,omitempty"`
+	Side    int    `json:"side,omitempty"` // of a comparison: 2 is the second place
 	Code    Code   `json:"code"`
 	Detail  string `json:"detail"`
 	Remedy  string `json:"remedy,omitempty"`

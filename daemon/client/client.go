@@ -177,6 +177,12 @@ func (c *Client) Attach(ctx context.Context, a api.Attach) (api.Image, error) {
 	return call[api.Image](ctx, c, http.MethodPost, "/v1/images", nil, a)
 }
 
+// AttachClosed adds a reference to an image set that is opened at its first use.
+// It may be one that cannot be opened.
+func (c *Client) AttachClosed(ctx context.Context, a api.Attach) (api.Image, error) {
+	return call[api.Image](ctx, c, http.MethodPost, "/v1/images", url.Values{"closed": {"true"}}, a)
+}
+
 // Detach takes a reference away. The last one closes the image, and Detach
 // returns when it is released. force ends what others do with it.
 func (c *Client) Detach(ctx context.Context, id string, force bool) error {
@@ -206,6 +212,11 @@ func (c *Client) Images(ctx context.Context) ([]api.Image, error) {
 // Filesystems is what is on the disks of an image.
 func (c *Client) Filesystems(ctx context.Context, id string) (api.Filesystems, error) {
 	return call[api.Filesystems](ctx, c, http.MethodGet, "/v1/images/"+url.PathEscape(id)+"/filesystems", nil, nil)
+}
+
+// Inspect says which operating systems are in an image.
+func (c *Client) Inspect(ctx context.Context, id string) (*api.Inspection, error) {
+	return call[*api.Inspection](ctx, c, http.MethodGet, "/v1/images/"+url.PathEscape(id)+"/inspect", nil, nil)
 }
 
 // Mount shows an image in a folder of the daemon's host.

@@ -55,6 +55,30 @@ func (c *Client) Checksum(ctx context.Context, image string, q api.ChecksumQuery
 	return c.lines(ctx, filesOf(image)+"/checksum", api.Query(q), notice, record(each))
 }
 
+// Diff gives what differs between a place and another.
+func (c *Client) Diff(ctx context.Context, image string, q api.DiffQuery, notice func(api.Notice), each func(api.Difference) error) error {
+	return c.lines(ctx, filesOf(image)+"/diff", api.Query(q), notice, record(each))
+}
+
+// Usage gives how full each filesystem of an image is.
+func (c *Client) Usage(ctx context.Context, image string, each func(api.Usage) error) error {
+	return c.lines(ctx, "/v1/images/"+url.PathEscape(image)+"/usage", nil, nil, record(each))
+}
+
+// Check gives what is damaged in an image, and answers what was checked.
+func (c *Client) Check(ctx context.Context, image string, q api.CheckQuery, each func(api.Finding) error) (out api.Check, err error) {
+	err = c.lines(ctx, "/v1/images/"+url.PathEscape(image)+"/check", api.Query(q), nil, func(line []byte) error {
+		if bytes.HasPrefix(line, []byte(`{"schema":"`+api.CheckSchema+`"`)) {
+			return json.Unmarshal(line, &out)
+		}
+		return record(each)(line)
+	})
+	if err == nil && out.Schema == "" {
+		err = errBroken
+	}
+	return out, err
+}
+
 // Lines gives the lines of a stream of records as they are, a line break at the
 // end of each: op is "list", "stat", "find", "grep" or "checksum", q its query.
 func (c *Client) Lines(ctx context.Context, image, op string, q any, notice func(api.Notice), each func(line []byte) error) error {

@@ -51,22 +51,12 @@ func Copy(ctx context.Context, ns *vfs.Namespace, from, target string, opt CopyO
 			return err
 		}
 	}
-	parent, name := filepath.Dir(filepath.Clean(target)), filepath.Base(target)
-	st, err := os.Stat(target)
-	switch isDir := err == nil && st.IsDir(); {
-	case isDir:
-		parent, name = target, top.Name
-	case top.isDir() && err == nil, !top.isDir() && strings.HasSuffix(target, "/"):
-		return &fs.PathError{Op: "copy to", Path: target, Err: syscall.ENOTDIR}
-	}
-	root, err := openHostDir(parent)
+	c, err := newCopier(ctx, top, target, opt)
 	if err != nil {
 		return err
 	}
-	defer root.close()
-	c := &copier{ctx: ctx, ns: ns, opt: opt, top: top, name: name, root: root, uid: os.Geteuid(), names: map[uint64]string{}}
-	c.stack = []*copyDir{{dir: root}}
-	defer c.leave("")
+	c.ns = ns
+	defer c.close()
 	seen := map[uint64]bool{} // of the walk's goroutine
 	p := plan{workers: opt.Workers, keep: true, wants: func(e *Entry) bool {
 		n := ns.Number(e.Node)
@@ -79,6 +69,31 @@ func Copy(ctx context.Context, ns *vfs.Namespace, from, target string, opt CopyO
 	return bulk(ctx, p, func(ctx context.Context, visit func(*Entry) error) error {
 		return Walk(ctx, ns, top, WalkOptions{MaxDepth: -1}, visit)
 	}, c.add)
+}
+
+// newCopier opens the folder of the host that the copy of top goes into.
+func newCopier(ctx context.Context, top *Entry, target string, opt CopyOptions) (*copier, error) {
+	parent, name := filepath.Dir(filepath.Clean(target)), filepath.Base(target)
+	st, err := os.Stat(target)
+	switch isDir := err == nil && st.IsDir(); {
+	case isDir:
+		parent, name = target, top.Name
+	case top.isDir() && err == nil, !top.isDir() && strings.HasSuffix(target, "/"):
+		return nil, &fs.PathError{Op: "copy to", Path: target, Err: syscall.ENOTDIR}
+	}
+	root, err := openHostDir(parent)
+	if err != nil {
+		return nil, err
+	}
+	c := &copier{ctx: ctx, opt: opt, top: top, name: name, root: root, uid: os.Geteuid(), names: map[uint64]string{}}
+	c.stack = []*copyDir{{dir: root}}
+	return c, nil
+}
+
+// close finishes the directories that are open.
+func (c *copier) close() {
+	c.leave("")
+	c.root.close()
 }
 
 // sparse says whether a file has holes worth keeping, by its size and blocks.
@@ -94,6 +109,9 @@ type copier struct {
 	uid   int
 	names map[uint64]string // where the first name of files with several was copied
 	stack []*copyDir        // the open directories above what is copied, outermost first
+
+	// contents writes what a file holds, in place of reading its inode.
+	contents func(*os.File) error
 }
 
 // A copyDir is a directory that is being copied.
@@ -179,13 +197,22 @@ func (c *copier) leave(rel string) {
 	}
 }
 
+// A hardLink is an item's result where it is another name of what was copied
+// there, below root.
+type hardLink string
+
 func (c *copier) copy(it *item, dir hostDir, name, rel string) error {
 	e := it.Entry
+	if first, ok := it.result.(hardLink); ok {
+		return c.link(string(first), dir, name)
+	}
 	if e.Type() == syscall.S_IFDIR {
 		return c.enter(e, dir, name, rel)
 	}
-	number := c.ns.Number(e.Node)
-	if e.Attr.Nlink > 1 {
+	several := e.Attr.Nlink > 1 // an archive says it otherwise
+	var number uint64
+	if several {
+		number = c.ns.Number(e.Node)
 		if first, ok := c.names[number]; ok {
 			return c.link(first, dir, name)
 		}
@@ -202,7 +229,7 @@ func (c *copier) copy(it *item, dir hostDir, name, rel string) error {
 			return nil
 		}
 	}
-	if err == nil && e.Attr.Nlink > 1 {
+	if err == nil && several {
 		c.names[number] = rel
 	}
 	return err
@@ -235,7 +262,10 @@ func (c *copier) file(it *item, dir hostDir, name string) error {
 	if err != nil {
 		return err
 	}
-	if it.task != nil && it.small {
+	switch {
+	case c.contents != nil:
+		err = c.contents(f)
+	case it.task != nil && it.small:
 		if it.err != nil {
 			c.opt.Problem(it.err)
 		}
@@ -243,7 +273,7 @@ func (c *copier) file(it *item, dir hostDir, name string) error {
 			_, err = f.Write(it.data)
 		}
 		c.progress(int64(len(it.data)))
-	} else {
+	default:
 		err = c.large(it.Entry, f)
 	}
 	if err == nil {

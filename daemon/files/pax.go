@@ -65,7 +65,22 @@ type member struct {
 	// real is a sparse file's size: the data is GNU's sparse format 1.0. -1
 	// for all others.
 	real int64
+
+	// copied writes what Extract needs and no other reader knows: atime, that
+	// it is a socket, and a sparse file's map under a name of our own.
+	copied bool
+	atime  vfs.Time
+	socket bool
+	links  uint32 // names that it has
 }
+
+// The keywords of our own, for Extract.
+const (
+	paxSize   = "GUESTCTL.size"     // of a file whose data is its map and its segments
+	paxType   = "GUESTCTL.filetype" // "socket"
+	paxLinks  = "GUESTCTL.links"    // of a file with several names
+	paxXattrs = "SCHILY.xattr."
+)
 
 // A record is one keyword of an extended header.
 type record struct{ key, value string }
@@ -80,7 +95,10 @@ func (m *member) appendTo(b []byte) []byte {
 	h := block[:]
 
 	name := m.name
-	if m.real >= 0 {
+	switch {
+	case m.real >= 0 && m.copied:
+		add(paxSize, strconv.FormatInt(m.real, 10))
+	case m.real >= 0:
 		// GNU tar manual, "PAX Format, Version 1.0".
 		add("GNU.sparse.major", "1")
 		add("GNU.sparse.minor", "0")
@@ -116,8 +134,17 @@ func (m *member) appendTo(b []byte) []byte {
 		putOctal(h[tarMajor:tarMinor], int64(major), maxOctal7)
 		putOctal(h[tarMinor:tarPrefix], int64(minor), maxOctal7)
 	}
+	if m.copied {
+		add("atime", paxTime(m.atime))
+	}
+	if m.links > 1 {
+		add(paxLinks, strconv.FormatUint(uint64(m.links), 10))
+	}
+	if m.socket {
+		add(paxType, "socket")
+	}
 	for name, value := range m.xattrs {
-		add("SCHILY.xattr."+xattrKeyword(name), value)
+		add(paxXattrs+xattrKeyword(name), value)
 	}
 	if len(records) > 0 {
 		b = appendExtended(b, m.name, records)
@@ -249,6 +276,11 @@ func paxTime(t vfs.Time) string {
 	b = strconv.AppendInt(b, 1e9+nsec, 10) // ten digits, the first of which is a 1
 	b[at] = '.'
 	return strings.TrimRight(string(b), "0")
+}
+
+// encodeDev is new_encode_dev of Linux's kdev_t.h.
+func encodeDev(major, minor uint32) uint32 {
+	return minor&0xff | major<<8 | (minor&^0xff)<<12
 }
 
 // decodeDev is new_decode_dev of Linux's kdev_t.h.

@@ -27,7 +27,11 @@ const (
 type TarOptions struct {
 	NoXattrs bool
 	NoSparse bool // write holes as zeros
-	Workers  int  // 0: GOMAXPROCS
+	// Copy makes an archive for Extract, which then does what Copy does: a
+	// symlink at the end of the path is archived itself, and sockets, times of
+	// access and all holes are in it.
+	Copy     bool
+	Workers  int // 0: GOMAXPROCS
 	Problem  func(error)
 	Warn     func(error)       // what was left out on purpose
 	Progress func(bytes int64) // called with the bytes written since; may be nil
@@ -42,7 +46,7 @@ type TarOptions struct {
 // once for each file. Sockets, which tar has no member for, are left out and
 // handed to Warn. The error is that of w or of the context.
 func Tar(ctx context.Context, ns *vfs.Namespace, path string, w io.Writer, opt TarOptions) error {
-	from, err := Resolve(ctx, ns, path, true)
+	from, err := Resolve(ctx, ns, path, !opt.Copy || strings.HasSuffix(path, "/"))
 	if err != nil {
 		return err
 	}
@@ -105,8 +109,12 @@ func (t *tarWriter) prepare(ctx context.Context, it *item) any {
 	var p prepared
 	m := t.member(ctx, it.Entry, &p)
 	m.size = it.Attr.Size
-	if !t.opt.NoSparse && it.Attr.Size-it.Attr.Blocks*512 >= sparseMin {
-		p.data = dataSegments(ctx, it.Inode, it.Attr.Size)
+	least, hole := int64(sparseMin), int64(sparseHole)
+	if t.opt.Copy {
+		least, hole = copyHole, copyHole
+	}
+	if !t.opt.NoSparse && it.Attr.Size-it.Attr.Blocks*512 >= least {
+		p.data = dataSegments(ctx, it.Inode, it.Attr.Size, hole)
 		p.sparse = sparseMap(p.data)
 		m.real = it.Attr.Size
 		m.size = int64(len(p.sparse))
@@ -121,13 +129,37 @@ func (t *tarWriter) prepare(ctx context.Context, it *item) any {
 func (t *tarWriter) member(ctx context.Context, e *Entry, p *prepared) *member {
 	m := &member{name: t.name(e), mode: e.Attr.Mode & 0o7777, uid: e.Attr.UID, gid: e.Attr.GID, rdev: e.Attr.Rdev,
 		mtime: e.Attr.Mtime, real: -1}
-	m.flag, _ = flagOf(e.Type())
+	m.flag, _ = t.flagOf(e.Type())
+	if t.opt.Copy {
+		m.copied, m.atime = true, e.Attr.Atime
+		m.socket = e.Type() == syscall.S_IFSOCK
+		if e.Type() != syscall.S_IFDIR {
+			m.links = e.Attr.Nlink
+		}
+	}
 	if !t.opt.NoXattrs && !e.Attr.NoXattr {
 		var errs []error
 		m.xattrs, errs = xattrs(ctx, e)
 		p.errs = append(p.errs, errs...)
 	}
 	return m
+}
+
+// flagOf is the type flag of a file. A socket is a FIFO that says what it is,
+// where the archive is a copy.
+func (t *tarWriter) flagOf(kind uint32) (byte, bool) {
+	if kind == syscall.S_IFSOCK && t.opt.Copy {
+		return tarFifo, true
+	}
+	return flagOf(kind)
+}
+
+// verb is what is done with the guest's files, and what comes of it.
+func (t *tarWriter) verb() string {
+	if t.opt.Copy {
+		return "copy"
+	}
+	return "archive"
 }
 
 // xattrs reads all of a file's extended attributes.
@@ -152,17 +184,18 @@ func xattrs(ctx context.Context, e *Entry) (map[string]string, []error) {
 	return m, errs
 }
 
-// dataSegments says where a file's data is, without its larger holes. Where
+// dataSegments says where a file's data is, without its holes of at least so
+// many bytes. Where
 // that cannot be told, the rest is data: reading it shows why. The last segment
 // ends at the end of the file, if with no bytes.
-func dataSegments(ctx context.Context, f vfs.Inode, size int64) [][2]int64 {
+func dataSegments(ctx context.Context, f vfs.Inode, size, least int64) [][2]int64 {
 	var data [][2]int64
 	for off := int64(0); off < size; {
 		ext, err := f.Map(ctx, off, size-off)
 		if err != nil || ext.Len <= 0 || len(data) >= sparseSegments {
 			ext = vfs.Extent{Kind: vfs.Encoded, Len: size - off}
 		}
-		if ext.Kind != vfs.Hole || ext.Len < sparseHole {
+		if ext.Kind != vfs.Hole || ext.Len < least {
 			if n := len(data); n > 0 && data[n-1][0]+data[n-1][1] == off {
 				data[n-1][1] += ext.Len
 			} else {
@@ -184,7 +217,11 @@ func (t *tarWriter) add(it *item) error {
 		t.opt.Problem(e.Err)
 		return nil
 	}
-	if _, ok := flagOf(e.Type()); !ok {
+	if _, ok := t.flagOf(e.Type()); !ok {
+		if t.opt.Copy {
+			t.opt.Problem(&Error{Op: "copy", Path: e.Path, Err: fmt.Errorf("of the unknown type %#o", e.Type())})
+			return nil
+		}
 		t.opt.Warn(&Error{Op: "archive", Path: e.Path, Err: fmt.Errorf("tar has no %s: left out", typeName(e.Type()))})
 		return nil
 	}
@@ -203,7 +240,7 @@ func (t *tarWriter) add(it *item) error {
 	}
 	p, ok := it.result.(*prepared)
 	if !ok { // a panic in the worker
-		t.opt.Problem(&Error{Op: "archive", Path: e.Path, Err: it.err})
+		t.opt.Problem(&Error{Op: t.verb(), Path: e.Path, Err: it.err})
 		return nil
 	}
 	for _, err := range p.errs {
@@ -259,7 +296,7 @@ func (t *tarWriter) large(e *Entry, parts [][2]int64, lead int64) error {
 			if s.err != nil && !told {
 				told = true
 				t.opt.Problem(&Error{Op: "read", Path: e.Path,
-					Err: fmt.Errorf("in the %d bytes at %d, and perhaps behind: %w; they are zeros in the archive", s.n, s.off, s.err)})
+					Err: fmt.Errorf("in the %d bytes at %d, and perhaps behind: %w; they are zeros in the %s", s.n, s.off, s.err, t.verb())})
 			}
 			if err := t.flush(0); err != nil {
 				return err

@@ -15,9 +15,9 @@ import (
 
 // Attach opens an image set, or adds a reference to it where it is attached. A
 // user who may only read opens images in the allowed folders, and lets them
-// name files there only.
-func (b *Broker) Attach(ctx context.Context, by Peer, a api.Attach) (api.Image, error) {
-	img, err := b.attach(ctx, by, a)
+// name files there only. Without open it is opened at its first use.
+func (b *Broker) Attach(ctx context.Context, by Peer, a api.Attach, open bool) (api.Image, error) {
+	img, err := b.attach(ctx, by, a, open)
 	if err != nil {
 		return api.Image{}, err
 	}
@@ -27,7 +27,11 @@ func (b *Broker) Attach(ctx context.Context, by Peer, a api.Attach) (api.Image, 
 	return withMemory(r), nil
 }
 
-func (b *Broker) attach(ctx context.Context, by Peer, a api.Attach) (*image, error) {
+func (b *Broker) attach(ctx context.Context, by Peer, a api.Attach, open bool) (*image, error) {
+	keys, err := takeKeys(&a)
+	if err != nil {
+		return nil, err
+	}
 	a, spec, err := canonical(a)
 	if err != nil {
 		return nil, err
@@ -36,19 +40,26 @@ func (b *Broker) attach(ctx context.Context, by Peer, a api.Attach) (*image, err
 		return nil, err
 	}
 	id := a.ID()
-	img, first, err := b.refer(ctx, by, id, a, spec)
+	if len(keys) > 0 {
+		if id, err = b.keyedID(a, keys); err != nil {
+			return nil, err
+		}
+	}
+	img, first, err := b.refer(ctx, by, id, a, spec, keys)
 	if err != nil {
 		return nil, err
 	}
-	u, err := b.use(ctx, id)
-	if err != nil {
-		b.mu.Lock()
-		img.release(by.UID)
-		b.mu.Unlock()
-		b.settle(img)
-		return nil, err
+	if open {
+		u, err := b.use(ctx, id)
+		if err != nil {
+			b.mu.Lock()
+			img.release(by.UID)
+			b.mu.Unlock()
+			b.settle(img)
+			return nil, err
+		}
+		u.done()
 	}
-	u.done()
 	if first {
 		uid := by.UID
 		b.mu.Lock()
@@ -61,7 +72,7 @@ func (b *Broker) attach(ctx context.Context, by Peer, a api.Attach) (*image, err
 
 // refer adds a reference to the image called id, and makes it where there is
 // none.
-func (b *Broker) refer(ctx context.Context, by Peer, id string, a api.Attach, spec daemon.Spec) (img *image, first bool, err error) {
+func (b *Broker) refer(ctx context.Context, by Peer, id string, a api.Attach, spec daemon.Spec, keys []api.Key) (img *image, first bool, err error) {
 	b.mu.Lock()
 	for {
 		if b.closing {
@@ -88,7 +99,7 @@ func (b *Broker) refer(ctx context.Context, by Peer, id string, a api.Attach, sp
 			return nil, false, api.NewProblem(http.StatusServiceUnavailable, api.CodeBusy, fmt.Sprintf("%d images are attached already", b.cfg.MaxImages),
 				"detach some, or raise max_images in the daemon's configuration")
 		}
-		img = &image{id: id, attach: a, spec: spec, owner: by, attached: time.Now().UTC(), used: time.Now(), turn: make(chan struct{}, 1),
+		img = &image{id: id, attach: a, spec: spec, keys: keys, owner: by, attached: time.Now().UTC(), used: time.Now(), turn: make(chan struct{}, 1),
 			slots: make(chan struct{}, b.cfg.Operations), refs: map[int]int{}, restricted: true, within: b.cfg.Images, backing: b.cfg.Backing}
 		b.images[id] = img
 	}
@@ -250,6 +261,7 @@ func (b *Broker) settle(img *image) {
 	b.mu.Lock()
 	delete(b.images, img.id)
 	b.mu.Unlock()
+	wipeKeys(img.keys)
 	b.meter.forget(img.id)
 	b.events.say(api.Event{Kind: api.EventDetached, Image: img.id, Path: img.attach.Images[0].Path})
 }
@@ -298,8 +310,8 @@ func pageOf[T any](m map[string]T, page api.Page) (keys []string, next string) {
 }
 
 // Filesystems is what is on the disks of an image, which is opened for it.
-func (b *Broker) Filesystems(ctx context.Context, id string) (api.Filesystems, error) {
-	u, err := b.use(ctx, id)
+func (b *Broker) Filesystems(ctx context.Context, by Peer, id string) (api.Filesystems, error) {
+	u, err := b.useFor(ctx, by, "", id, nil)
 	if err != nil {
 		return api.Filesystems{}, err
 	}

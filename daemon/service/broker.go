@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 // A Broker holds image sets, their workers, mounts and jobs.
 type Broker struct {
 	cfg    Config
+	secret [32]byte // that the ids of images with keys depend on
 	log    *slog.Logger
 	events *bus
 	audit  *Audit
@@ -64,6 +66,9 @@ func NewBroker(cfg Config) (*Broker, error) {
 	b := &Broker{cfg: cfg, log: cfg.Log, events: newBus(cfg.Log), audit: audit, meter: newMeter(), start: time.Now().UTC(),
 		sharing: make(chan struct{}, 1), images: map[string]*image{}, mounts: map[string]*mounted{}, jobs: map[string]*job{},
 		fuse: map[string]*os.File{}, workers: map[*process]bool{}}
+	if _, err := rand.Read(b.secret[:]); err != nil {
+		return nil, err
+	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.clearStale()
 	b.tasks.Go(b.tidy)
@@ -123,7 +128,7 @@ func (b *Broker) evict(now time.Time) {
 // worker is a worker for an image: one of its own, or the shared one.
 func (b *Broker) worker(ctx context.Context, img *image) (*process, error) {
 	if b.cfg.Isolation != "shared" {
-		return b.startWorker()
+		return b.startWorker(b.open)
 	}
 	select {
 	case b.sharing <- struct{}{}:
@@ -137,7 +142,7 @@ func (b *Broker) worker(ctx context.Context, img *image) (*process, error) {
 	if p != nil {
 		return p, nil
 	}
-	p, err := b.startWorker()
+	p, err := b.startWorker(b.open)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +164,8 @@ func (b *Broker) logLevel() slog.Level {
 	return slog.LevelWarn // damage is an event, whatever is logged
 }
 
-func (b *Broker) startWorker() (*process, error) {
+// startWorker starts a worker; open answers what it asks for.
+func (b *Broker) startWorker(open func(ask) (*os.File, error)) (*process, error) {
 	b.mu.Lock()
 	if b.closing {
 		b.mu.Unlock()
@@ -167,7 +173,7 @@ func (b *Broker) startWorker() (*process, error) {
 	}
 	b.watch.Add(1)
 	b.mu.Unlock()
-	p, err := startProcess(b.cfg.Program, b.logLevel(), b.open, b.workerLog)
+	p, err := startProcess(b.cfg.Program, b.logLevel(), open, b.workerLog)
 	if err != nil {
 		b.watch.Done()
 		return nil, err

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/guestctl/guestctl/daemon/trace"
 )
 
 // Config is how a daemon is run. Its JSON is the configuration file of
@@ -45,6 +47,8 @@ type Config struct {
 	Program string       `json:"-"` // that is started as a worker; "" is this one
 	Socket  string       `json:"-"`
 	Log     *slog.Logger `json:"-"`
+
+	Tracer *trace.Tracer `json:"-"` // nil: nothing is traced
 }
 
 // A Duration is a time.Duration that JSON has as "90s".

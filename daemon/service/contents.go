@@ -97,7 +97,7 @@ func (f *failing) Read(p []byte) (int, error) {
 func (o *run) archive() error {
 	q := o.query.(*api.ArchiveQuery)
 	notices := &trailer{}
-	opt := files.TarOptions{NoXattrs: q.NoXattrs, NoSparse: q.NoSparse,
+	opt := files.TarOptions{NoXattrs: q.NoXattrs, NoSparse: q.NoSparse, Copy: q.Copy,
 		Problem:  func(err error) { notices.add(api.KindProblem, err) },
 		Warn:     func(err error) { notices.add(api.KindWarning, err) },
 		Progress: func(int64) {}}

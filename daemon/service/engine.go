@@ -11,6 +11,7 @@ import (
 
 	"github.com/guestctl/guestctl/daemon"
 	"github.com/guestctl/guestctl/daemon/api"
+	"github.com/guestctl/guestctl/formats/block"
 	"github.com/guestctl/guestctl/mount"
 )
 
@@ -215,14 +216,25 @@ func (e *Engine) forget(m *engineMount) {
 	m.lease.Done()
 }
 
-// Stats says what each mount was asked for.
-func (e *Engine) Stats() map[string]api.MountStats {
+// Stats are what an Engine counts.
+type Stats struct {
+	Mounts map[string]api.MountStats              `json:"mounts"` // what each was asked for
+	Caches map[string]map[string]block.CacheStats `json:"caches"` // by guest and cache, daemon.CacheImage ...
+}
+
+// Stats says what each mount was asked for, and how each guest's caches do.
+func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	stats := map[string]api.MountStats{}
+	stats := Stats{map[string]api.MountStats{}, map[string]map[string]block.CacheStats{}}
 	for id, m := range e.mounts {
 		s := m.server.Stats()
-		stats[id] = api.MountStats{Lookups: s.Lookups, Lists: s.Lists, Reads: s.Reads, Stores: s.Stores, StoredBytes: s.Stored}
+		stats.Mounts[id] = api.MountStats{Lookups: s.Lookups, Lists: s.Lists, Reads: s.Reads, Stores: s.Stores, StoredBytes: s.Stored}
+	}
+	for id, g := range e.guests {
+		if g.guest != nil && !g.ending {
+			stats.Caches[id] = g.guest.CacheStats()
+		}
 	}
 	return stats
 }

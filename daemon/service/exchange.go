@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/guestctl/guestctl/daemon/api"
+	"github.com/guestctl/guestctl/daemon/trace"
 )
 
 // An exchange is one request and its reply. It is the reply's writer: every
@@ -98,6 +99,7 @@ func (x *exchange) problem(p *api.Problem) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	x := &exchange{ResponseWriter: w, control: http.NewResponseController(w), stall: time.Duration(s.broker.cfg.StallTimeout), op: "unknown"}
+	ctx, span := s.broker.cfg.Tracer.Start(trace.With(r.Context(), trace.Parse(r.Header.Get("Traceparent"))), "", trace.Server)
 	aborted := true
 	defer func() {
 		result := x.result()
@@ -114,16 +116,35 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			aborted = false
 		}
 		s.broker.meter.request(x.op, x.image, result, x.bytes, time.Since(start))
+		if traced(x.op) {
+			span.Rename(x.op)
+			span.Set("guestctl.image", x.image)
+			span.Set("guestctl.result", result)
+			if result == "ok" {
+				result = ""
+			}
+			span.End(result)
+		}
 		if aborted {
 			panic(http.ErrAbortHandler) // the client must see that the reply is short
 		}
 	}()
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	r = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	if _, pattern := s.mux.Handler(r); pattern == "" {
 		s.unrouted(x, r)
 		return
 	}
 	s.mux.ServeHTTP(x, r)
+}
+
+// traced says whether an operation is worth a span: not those that look at the
+// daemon again and again.
+func traced(op string) bool {
+	switch op {
+	case "health", "metrics", "version", "events":
+		return false
+	}
+	return true
 }
 
 // unrouted answers what no endpoint is for, as the mux would, with a problem.

@@ -19,7 +19,7 @@ import (
 
 // forward has an image's worker do an operation, and passes its reply on.
 func (b *Broker) forward(ctx context.Context, id, op string, query url.Values, w http.ResponseWriter, r *http.Request) error {
-	u, err := b.use(ctx, id)
+	u, err := b.useFor(ctx, peerFrom(ctx), op, id, query)
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,14 @@ package service
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"path/filepath"
 	"time"
 
 	"github.com/guestctl/guestctl/daemon"
 	"github.com/guestctl/guestctl/daemon/api"
+	"github.com/guestctl/guestctl/daemon/trace"
 )
 
 // An image is an attached image set. turn is held, before Broker.mu, while it
@@ -17,6 +19,7 @@ type image struct {
 	id       string
 	attach   api.Attach // canonical
 	spec     daemon.Spec
+	keys     []api.Key
 	owner    Peer
 	attached time.Time
 	turn     chan struct{} // a token
@@ -66,7 +69,7 @@ func noImage(id string) error {
 // canonical checks what is to be attached and writes it in one way, so that
 // the same is the same.
 func canonical(a api.Attach) (api.Attach, daemon.Spec, error) {
-	spec := daemon.Spec{ForceShare: a.ForceShare, NoRecovery: a.NoRecovery}
+	spec := daemon.Spec{ForceShare: a.ForceShare, NoRecovery: a.NoRecovery, Partial: a.Partial}
 	a = a.Canonical()
 	views := map[string]daemon.View{"auto": daemon.ViewAuto, "partitions": daemon.ViewPartitions, "inspect": daemon.ViewInspect, "explicit": daemon.ViewExplicit}
 	view, ok := views[a.View]
@@ -110,7 +113,7 @@ func canonical(a api.Attach) (api.Attach, daemon.Spec, error) {
 func (img *image) record() api.Image {
 	r := api.Image{Schema: api.ImageSchema, ID: img.id, Images: img.attach.Images, View: img.attach.View, State: img.state(),
 		References: img.references(), Mounts: img.mounts, Users: img.users, Summary: img.opened.Summary, Warnings: img.opened.Filesystems.Warnings,
-		Attached: img.attached, Used: img.used.UTC(), Owner: img.owner.UID, Failure: img.failure}
+		Attached: img.attached, Used: img.used.UTC(), Owner: img.owner.UID, Failure: img.failure, Keys: len(img.keys) > 0}
 	if r.Warnings == nil {
 		r.Warnings = []string{}
 	}
@@ -142,11 +145,27 @@ type use struct {
 	broker *Broker
 	img    *image
 	proc   *process
+	with   *use // another image, for the same operation
+	apart  bool // the process is for this operation alone
 	ended  bool
 }
 
 // use opens an image where it is closed, and keeps it open.
 func (b *Broker) use(ctx context.Context, id string) (*use, error) {
+	u, err := b.hold(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if u.proc, err = b.ensureOpen(ctx, u.img); err != nil {
+		u.done()
+		return nil, err
+	}
+	return u, nil
+}
+
+// hold keeps an image attached, and as it is, and takes one of the places for
+// operations on it.
+func (b *Broker) hold(ctx context.Context, id string) (*use, error) {
 	b.mu.Lock()
 	img := b.images[id]
 	if img == nil || img.removed {
@@ -172,12 +191,6 @@ func (b *Broker) use(ctx context.Context, id string) (*use, error) {
 		b.unuse(img)
 		return nil, ctx.Err()
 	}
-	proc, err := b.ensureOpen(ctx, img)
-	if err != nil {
-		u.done()
-		return nil, err
-	}
-	u.proc = proc
 	return u, nil
 }
 
@@ -204,8 +217,14 @@ func (u *use) done() {
 		return
 	}
 	u.ended = true
+	if u.apart {
+		u.proc.end(context.Background())
+	}
 	<-u.img.slots
 	u.broker.unuse(u.img)
+	if u.with != nil {
+		u.with.done()
+	}
 }
 
 // ensureOpen answers the worker that has the image open.
@@ -228,14 +247,7 @@ func (b *Broker) ensureOpen(ctx context.Context, img *image) (*process, error) {
 		img.crashes = img.crashes[1:]
 	}
 	crashes := len(img.crashes)
-	var within []string
-	if img.restricted {
-		within = img.within
-	}
-	img.files = daemon.NewHostFiles(append(append([]string{}, img.backing...), img.attach.AllowBacking...), within, b.log)
-	if img.attach.ForceShare {
-		img.files.ShareLocked()
-	}
+	img.files = img.newFiles(b.log)
 	b.mu.Unlock()
 	if proc != nil {
 		return proc, nil
@@ -247,19 +259,33 @@ func (b *Broker) ensureOpen(ctx context.Context, img *image) (*process, error) {
 	return b.openImage(ctx, img)
 }
 
+// newFiles opens the files of an image by the rules of whoever attached it.
+// Preconditions: Broker.mu.
+func (img *image) newFiles(log *slog.Logger) *daemon.HostFiles {
+	var within []string
+	if img.restricted {
+		within = img.within
+	}
+	files := daemon.NewHostFiles(append(append([]string{}, img.backing...), img.attach.AllowBacking...), within, log)
+	if img.attach.ForceShare {
+		files.ShareLocked()
+	}
+	return files
+}
+
 // openImage starts a worker for an image and has it opened. Preconditions: its turn.
-func (b *Broker) openImage(ctx context.Context, img *image) (*process, error) {
+func (b *Broker) openImage(ctx context.Context, img *image) (proc *process, err error) {
 	start := time.Now()
-	proc, err := b.worker(ctx, img)
-	if err != nil {
+	ctx, span := b.cfg.Tracer.Start(ctx, "open", trace.Internal)
+	span.Set("guestctl.image", img.id)
+	defer func() { span.Fail(err) }()
+	if proc, err = b.worker(ctx, img); err != nil {
 		return nil, err
 	}
-	spec := img.spec
-	spec.CacheBytes = b.cfg.CacheBytes
 	limited, cancel := context.WithTimeout(ctx, time.Duration(b.cfg.OpenTimeout))
 	defer cancel()
 	var opened workerOpened
-	if err := proc.call(limited, "open", workerOpen{ID: img.id, Spec: spec}, &opened); err != nil {
+	if err := proc.call(limited, "open", b.openRequest(img), &opened); err != nil {
 		if limited.Err() != nil && ctx.Err() == nil {
 			err = api.NewProblem(http.StatusGatewayTimeout, api.CodeTimeout, fmt.Sprintf("the image was not open after %v", time.Duration(b.cfg.OpenTimeout)),
 				"raise open_timeout in the daemon's configuration where its storage is that slow")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/guestctl/guestctl/daemon/api"
+	"github.com/guestctl/guestctl/daemon/trace"
 )
 
 // A job is work that goes on without its client. Its result is kept in a file
@@ -74,6 +75,9 @@ func (b *Broker) StartJob(ctx context.Context, by Peer, q api.JobRequest) (api.J
 	if !op.job {
 		return api.Job{}, invalid("%s is no kind of job", q.Kind)
 	}
+	if err := b.mayRead(by, q.Image); err != nil {
+		return api.Job{}, err
+	}
 	id, err := newID()
 	if err != nil {
 		return api.Job{}, err
@@ -90,7 +94,7 @@ func (b *Broker) StartJob(ctx context.Context, by Peer, q api.JobRequest) (api.J
 		done: make(chan struct{}), result: file}
 	j.r = api.Job{Schema: api.JobSchema, ID: id, Kind: q.Kind, Image: q.Image, Query: j.query, Owner: by.UID, State: api.JobRunning, Started: j.started}
 	j.begun = b.events.sequence()
-	work, cancel := context.WithCancel(b.ctx)
+	work, cancel := context.WithCancel(trace.With(b.ctx, trace.From(ctx)))
 	j.cancel = cancel
 	if err := b.enlist(j); err != nil {
 		cancel()

@@ -9,14 +9,20 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/guestctl/guestctl/daemon/api"
+	"github.com/guestctl/guestctl/daemon/trace"
 )
 
 func (b *Broker) runJob(ctx context.Context, j *job) {
 	start := time.Now()
+	ctx, span := b.cfg.Tracer.Start(ctx, "job "+j.kind, trace.Internal)
+	span.Set("guestctl.image", j.image)
+	span.Set("guestctl.job", j.id)
 	err := b.work(ctx, j)
+	span.Fail(err)
 	j.cancel()
 	now := time.Now().UTC()
 	expires := now.Add(time.Duration(b.cfg.JobKeep))
@@ -47,7 +53,11 @@ func (b *Broker) runJob(ctx context.Context, j *job) {
 
 // work does it: the worker's stream goes into the file.
 func (b *Broker) work(ctx context.Context, j *job) error {
-	u, err := b.use(ctx, j.image)
+	query, err := url.ParseQuery(j.query)
+	if err != nil {
+		return err
+	}
+	u, err := b.useFor(ctx, j.owner, j.kind, j.image, query)
 	if err != nil {
 		return err
 	}

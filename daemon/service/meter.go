@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/guestctl/guestctl/daemon/api"
+	"github.com/guestctl/guestctl/formats/block"
 )
 
 // buckets are the upper bounds of the latency histograms, in seconds.
@@ -153,31 +154,37 @@ func (x *exposition) histogram(name string, h histogram, labels ...string) {
 // statsTime bounds how long a worker may take to say its counts.
 const statsTime = 2 * time.Second
 
-// mountStats asks all workers that serve mounts.
-func (b *Broker) mountStats(ctx context.Context) map[string]api.MountStats {
+// stats asks the workers that serve mounts, or with all those that have images.
+func (b *Broker) stats(ctx context.Context, all bool) Stats {
 	b.mu.Lock()
 	asked := map[*process]bool{}
 	for _, m := range b.mounts {
 		asked[m.proc] = true
+	}
+	for _, img := range b.images {
+		if all && img.proc != nil {
+			asked[img.proc] = true
+		}
 	}
 	b.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, statsTime)
 	defer cancel()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	all := map[string]api.MountStats{}
+	sum := Stats{map[string]api.MountStats{}, map[string]map[string]block.CacheStats{}}
 	for p := range asked {
 		wg.Go(func() {
-			var stats map[string]api.MountStats
+			var stats Stats
 			if p.call(ctx, "stats", struct{}{}, &stats) == nil {
 				mu.Lock()
 				defer mu.Unlock()
-				maps.Copy(all, stats)
+				maps.Copy(sum.Mounts, stats.Mounts)
+				maps.Copy(sum.Caches, stats.Caches)
 			}
 		})
 	}
 	wg.Wait()
-	return all
+	return sum
 }
 
 // addStats adds what each mount was asked for, where its worker answers.
@@ -185,7 +192,7 @@ func (b *Broker) addStats(ctx context.Context, list []api.Mount) {
 	if len(list) == 0 {
 		return
 	}
-	stats := b.mountStats(ctx)
+	stats := b.stats(ctx, false).Mounts
 	for i := range list {
 		if s, ok := stats[list[i].ID]; ok {
 			list[i].Stats = &s
@@ -196,7 +203,7 @@ func (b *Broker) addStats(ctx context.Context, list []api.Mount) {
 // Metrics writes all metrics in Prometheus's text format.
 func (b *Broker) Metrics(ctx context.Context, w io.Writer) error {
 	x := &exposition{}
-	stats := b.mountStats(ctx)
+	stats := b.stats(ctx, true)
 	b.mu.Lock()
 	states := map[string]int{api.StateOpen: 0, api.StateIdle: 0, api.StateFailed: 0}
 	pids := map[string]int{}
@@ -238,7 +245,8 @@ func (b *Broker) Metrics(ctx context.Context, w io.Writer) error {
 		resident, _ := memory(pids[id])
 		x.sample("guestctl_memory_bytes", float64(resident), "image", id, "process", "worker")
 	}
-	x.mounts(mounts, stats)
+	x.mounts(mounts, stats.Mounts)
+	x.caches(stats.Caches)
 	b.meter.write(x)
 	_, err := io.WriteString(w, x.String())
 	return err
@@ -265,6 +273,24 @@ func (x *exposition) mounts(mounts map[string]api.Mount, stats map[string]api.Mo
 	x.family("guestctl_mount_pushed_bytes_total", "counter", "Bytes of them.")
 	for _, id := range ids {
 		x.sample("guestctl_mount_pushed_bytes_total", float64(stats[id].StoredBytes), "image", mounts[id].Image, "dir", mounts[id].Dir)
+	}
+}
+
+// caches are those of the images that are open: closed, they begin anew.
+func (x *exposition) caches(of map[string]map[string]block.CacheStats) {
+	for _, f := range []struct {
+		name, help string
+		value      func(block.CacheStats) int64
+	}{
+		{"guestctl_image_cache_hits_total", "What an image's caches had in memory, by cache.", func(s block.CacheStats) int64 { return s.Hits }},
+		{"guestctl_image_cache_misses_total", "What they had to make.", func(s block.CacheStats) int64 { return s.Misses }},
+	} {
+		x.family(f.name, "counter", f.help)
+		for _, id := range slices.Sorted(maps.Keys(of)) {
+			for _, cache := range slices.Sorted(maps.Keys(of[id])) {
+				x.sample(f.name, float64(f.value(of[id][cache])), "image", id, "cache", cache)
+			}
+		}
 	}
 }
 

@@ -23,6 +23,15 @@ func TestDashboardFitsTheMetrics(t *testing.T) {
 	text, err := d.Metrics(t.Context())
 	must(t, err)
 	must(t, d.Unmount(t.Context(), m.ID, false))
+	for _, cache := range []string{"metadata", "inodes"} {
+		for _, what := range []string{"hits", "misses"} {
+			at := `guestctl_image_cache_` + what + `_total{image="` + m.Image + `",cache="` + cache + `"} `
+			_, rest, ok := strings.Cut(text, at)
+			if value, _, _ := strings.Cut(rest, "\n"); !ok || value == "0" {
+				t.Errorf("%s%q", at, value)
+			}
+		}
+	}
 	series := exposed(t, text)
 
 	file, err := os.ReadFile("grafana/guestctl.json")

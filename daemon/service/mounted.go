@@ -62,7 +62,7 @@ func (b *Broker) Mount(ctx context.Context, by Peer, q api.MountRequest) (r api.
 		return r, err
 	}
 	if q.Attach != nil {
-		img, err := b.attach(ctx, by, *q.Attach)
+		img, err := b.attach(ctx, by, *q.Attach, true)
 		if err != nil {
 			return r, err
 		}

@@ -52,6 +52,7 @@ type schema struct {
 	Properties map[string]*schema `json:"properties"`
 	Required   []string           `json:"required"`
 	Items      *schema            `json:"items"`
+	OneOf      []*schema          `json:"oneOf"`
 	Additional any                `json:"additionalProperties"`
 	Minimum    *float64           `json:"minimum"`
 	Maximum    *float64           `json:"maximum"`
@@ -88,6 +89,15 @@ func (d *document) resolve(s *schema) *schema {
 func (d *document) check(at string, s *schema, v any) []string {
 	if s = d.resolve(s); s == nil {
 		return []string{at + ": a reference to nothing"}
+	}
+	if len(s.OneOf) > 0 {
+		var last []string
+		for _, one := range s.OneOf {
+			if last = d.check(at, one, v); len(last) == 0 {
+				return nil
+			}
+		}
+		return last
 	}
 	kind := map[bool]string{true: "null"}[v == nil]
 	var bad []string
@@ -400,7 +410,8 @@ func TestDocumentIsComplete(t *testing.T) {
 	_, text, _ := d.get(t, "GET", "/v1/openapi.json", "")
 	var doc document
 	must(t, json.Unmarshal([]byte(text), &doc))
-	for _, path := range []string{"/v1/images", "/v1/images/{id}", "/v1/images/{id}/volumes", "/v1/images/{id}/filesystems", "/v1/images/{id}/files",
+	for _, path := range []string{"/v1/images", "/v1/images/{id}", "/v1/images/{id}/volumes", "/v1/images/{id}/filesystems", "/v1/images/{id}/inspect",
+		"/v1/images/{id}/usage", "/v1/images/{id}/check", "/v1/images/{id}/files/diff", "/v1/images/{id}/files",
 		"/v1/images/{id}/files/stat", "/v1/images/{id}/files/content", "/v1/images/{id}/files/archive", "/v1/images/{id}/files/checksum",
 		"/v1/images/{id}/files/find", "/v1/images/{id}/files/grep", "/v1/mounts", "/v1/mounts/{id}", "/v1/jobs", "/v1/jobs/{id}",
 		"/v1/jobs/{id}/events", "/v1/jobs/{id}/result", "/v1/events", "/v1/version", "/v1/health", "/v1/metrics"} {

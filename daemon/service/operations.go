@@ -16,11 +16,12 @@ import (
 
 // An operation is something done with a guest's files. Query makes the struct
 // that its parameters are read into; records says that it gives records, one a
-// line, and can be a job.
+// line, and job that it can be one; apart that it opens images itself (apart.go).
 type operation struct {
 	query   func() any
 	records bool
 	job     bool
+	apart   bool
 	do      func(*run) error
 }
 
@@ -34,6 +35,10 @@ func operations() map[string]operation {
 		"checksum": {query: func() any { return &api.ChecksumQuery{} }, records: true, job: true, do: (*run).checksum},
 		"archive":  {query: func() any { return &api.ArchiveQuery{} }, job: true, do: (*run).archive},
 		"read":     {query: func() any { return &api.Place{} }, do: (*run).read},
+		"inspect":  {query: func() any { return &struct{}{} }, records: true, do: (*run).inspect},
+		"usage":    {query: func() any { return &struct{}{} }, records: true, apart: true, do: (*run).usage},
+		"check":    {query: func() any { return &api.CheckQuery{} }, records: true, job: true, apart: true, do: (*run).check},
+		"diff":     {query: func() any { return &api.DiffQuery{} }, records: true, job: true, apart: true, do: (*run).diff},
 	}
 }
 
@@ -74,7 +79,10 @@ type run struct {
 	ctx      context.Context
 	w        http.ResponseWriter
 	r        *http.Request
-	ns       *vfs.Namespace
+	worker   *worker
+	guest    string         // id of the image set
+	lease    *Lease         // nil where the operation opens it itself
+	ns       *vfs.Namespace // of the lease
 	query    any
 	out      *records
 	problems atomic.Int64
@@ -89,13 +97,16 @@ func (w *worker) operation(rw http.ResponseWriter, r *http.Request) {
 		writeProblem(rw, problemOf(err))
 		return
 	}
-	lease, err := w.engine.Use(r.Header.Get(guestHeader))
-	if err != nil {
-		writeProblem(rw, problemOf(err))
-		return
+	run := &run{ctx: r.Context(), w: rw, r: r, worker: w, guest: r.Header.Get(guestHeader), query: query}
+	if !op.apart {
+		lease, err := w.engine.Use(run.guest)
+		if err != nil {
+			writeProblem(rw, problemOf(err))
+			return
+		}
+		defer lease.Done()
+		run.lease, run.ns = lease, lease.Namespace()
 	}
-	defer lease.Done()
-	run := &run{ctx: r.Context(), w: rw, r: r, ns: lease.Namespace(), query: query}
 	run.out = newRecords(rw)
 	stop := func() {}
 	if r.Header.Get(progressHeader) != "" && op.records {

@@ -14,8 +14,15 @@ import (
 	"github.com/guestctl/guestctl/formats"
 )
 
-// recordSchema is the schema of a record.
+// recordSchema is the schema of a record; of a list of records, one of them.
 func recordSchema(a huma.API, record any) *huma.Schema {
+	if several, ok := record.([]any); ok {
+		s := &huma.Schema{}
+		for _, r := range several {
+			s.OneOf = append(s.OneOf, recordSchema(a, r))
+		}
+		return s
+	}
 	return a.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(record), true, "")
 }
 
@@ -63,7 +70,7 @@ func (s *Server) daemonRoutes() {
 func (b *Broker) health(by Peer) api.Health {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	h := api.Health{Status: "ok", PID: os.Getpid(), Started: b.start, Images: map[string]int{}, Mounts: len(b.mounts), Workers: len(b.workers), Access: by.access()}
+	h := api.Health{Schema: api.HealthSchema, Status: "ok", PID: os.Getpid(), Started: b.start, Images: map[string]int{}, Mounts: len(b.mounts), Workers: len(b.workers), Access: by.access()}
 	if b.closing {
 		h.Status = "stopping"
 	}
@@ -84,8 +91,11 @@ func (s *Server) imageRoutes() {
 	register(s, route("list-images", http.MethodGet, "/v1/images", "Attached images", tagImages),
 		func(_ context.Context, _ Peer, q *api.Page) (api.Images, error) { return b.Images(*q), nil })
 	register(s, route("attach", http.MethodPost, "/v1/images", "Attach an image: open it, or add a reference to it", tagImages),
-		func(ctx context.Context, by Peer, q *struct{ Body api.Attach }) (api.Image, error) {
-			return b.Attach(ctx, by, q.Body)
+		func(ctx context.Context, by Peer, q *struct {
+			Closed bool `query:"closed" doc:"open it at its first use, not now; it may be damaged"`
+			Body   api.Attach
+		}) (api.Image, error) {
+			return b.Attach(ctx, by, q.Body, !q.Closed)
 		})
 	register(s, route("image", http.MethodGet, "/v1/images/{id}", "One image", tagImages),
 		func(_ context.Context, _ Peer, q *ImageID) (api.Image, error) { return b.Image(q.ID) })
@@ -96,18 +106,24 @@ func (s *Server) imageRoutes() {
 	registerDone(s, route("detach", http.MethodDelete, "/v1/images/{id}", "Take a reference away; the last one closes the image", tagImages),
 		func(ctx context.Context, by Peer, q *detach) error { return b.Detach(ctx, by, q.ID, q.Force) })
 	register(s, route("filesystems", http.MethodGet, "/v1/images/{id}/filesystems", "What is on the disks, as guestctl filesystems --json", tagImages),
-		func(ctx context.Context, _ Peer, q *ImageID) (api.Filesystems, error) {
-			return b.Filesystems(ctx, q.ID)
+		func(ctx context.Context, by Peer, q *ImageID) (api.Filesystems, error) {
+			return b.Filesystems(ctx, by, q.ID)
 		})
 	register(s, route("volumes", http.MethodGet, "/v1/images/{id}/volumes", "What the disks are divided into", tagImages),
-		func(ctx context.Context, _ Peer, q *ImageID) (api.VolumeList, error) {
-			f, err := b.Filesystems(ctx, q.ID)
+		func(ctx context.Context, by Peer, q *ImageID) (api.VolumeList, error) {
+			f, err := b.Filesystems(ctx, by, q.ID)
 			r := api.VolumeList{Volumes: []api.Volume{}}
 			for _, v := range f.Filesystems {
 				r.Volumes = append(r.Volumes, api.Volume{Name: v.Name, Disk: v.Disk, Offset: v.Offset, Size: v.Size, Partition: v.Partition})
 			}
 			return r, err
 		})
+	addFiles(s, route("inspect", http.MethodGet, "/v1/images/{id}/inspect", "Which operating systems are inside, as guestctl inspect --json", tagImages),
+		[]string{"application/json"}, api.Inspection{}, func(q *ImageID) (string, any) { return q.ID, struct{}{} })
+	addFiles(s, route("usage", http.MethodGet, "/v1/images/{id}/usage", "How full the filesystems are, as guestctl df --json", tagImages),
+		[]string{api.JSONLines}, api.Usage{}, func(q *ImageID) (string, any) { return q.ID, struct{}{} })
+	addFiles(s, route("check", http.MethodGet, "/v1/images/{id}/check", "What is damaged, as guestctl check --json: findings, and behind them what was checked", tagImages),
+		[]string{api.JSONLines}, []any{api.Finding{}, api.Check{}}, func(q *checkInput) (string, any) { return q.ID, q.CheckQuery })
 }
 
 func (s *Server) fileRoutes() {
@@ -124,6 +140,8 @@ func (s *Server) fileRoutes() {
 		func(q *checksumInput) (string, any) { return q.ID, q.ChecksumQuery })
 	addFiles(s, route("read", http.MethodGet, at+"/content", "The bytes of a file; Range is understood", tagFiles), []string{"application/octet-stream"}, nil,
 		func(q *readInput) (string, any) { return q.ID, q.Place })
+	addFiles(s, route("diff", http.MethodGet, at+"/diff", "What differs from another place, in this image or in another, as guestctl diff --json", tagFiles),
+		[]string{api.JSONLines}, api.Difference{}, func(q *diffInput) (string, any) { return q.ID, q.DiffQuery })
 	addFiles(s, route("archive", http.MethodGet, at+"/archive",
 		"A tree as a tar archive; the trailers "+api.ProblemsTrailer+" and "+api.NoticesTrailer+" say what could not be read", tagFiles), []string{"application/x-tar"}, nil,
 		func(q *archiveInput) (string, any) { return q.ID, q.ArchiveQuery })
@@ -153,6 +171,14 @@ type (
 	readInput struct {
 		ImageID
 		api.Place
+	}
+	checkInput struct {
+		ImageID
+		api.CheckQuery
+	}
+	diffInput struct {
+		ImageID
+		api.DiffQuery
 	}
 	archiveInput struct {
 		ImageID

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -69,7 +70,7 @@ func runWorker(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	w := &worker{engine: NewEngine(log), asker: &asker{conn: asks}, log: log}
+	w := &worker{engine: NewEngine(log), asker: &asker{conn: asks}, log: log, prepared: map[string]workerOpen{}}
 	server := &http.Server{Handler: w.routes(), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	// It ends when the broker closes its end, or dies.
 	err = server.Serve(passedListener{conns})
@@ -100,6 +101,9 @@ type worker struct {
 	engine *Engine
 	asker  *asker
 	log    *slog.Logger
+
+	mu       sync.Mutex // guards prepared; a leaf
+	prepared map[string]workerOpen
 }
 
 // workerOpen asks for a guest to be opened; what opened it stays a lease until
@@ -107,6 +111,7 @@ type worker struct {
 type workerOpen struct {
 	ID   string      `json:"id"`
 	Spec daemon.Spec `json:"spec"`
+	Keys []api.Key   `json:"keys,omitempty"`
 }
 
 // workerOpened says what was found.
@@ -133,13 +138,14 @@ type workerUnmount struct {
 func (w *worker) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /open", call(w.open))
+	mux.Handle("POST /prepare", call(w.prepare))
 	mux.Handle("POST /close", call(func(ctx context.Context, id string) (struct{}, error) { return struct{}{}, w.engine.Close(ctx, id) }))
 	mux.Handle("POST /mount", call(w.mount))
 	mux.Handle("POST /unmount", call(func(_ context.Context, q workerUnmount) (struct{}, error) {
 		return struct{}{}, w.engine.Unmount(q.Mount, q.Lazy)
 	}))
 	mux.Handle("POST /wait", call(func(ctx context.Context, id string) (struct{}, error) { return struct{}{}, w.engine.Wait(ctx, id) }))
-	mux.Handle("POST /stats", call(func(context.Context, struct{}) (map[string]api.MountStats, error) { return w.engine.Stats(), nil }))
+	mux.Handle("POST /stats", call(func(context.Context, struct{}) (Stats, error) { return w.engine.Stats(), nil }))
 	mux.HandleFunc("GET /op/{op}", w.operation)
 	return mux
 }
@@ -179,9 +185,10 @@ func writeProblem(w http.ResponseWriter, p *api.Problem) {
 }
 
 func (w *worker) open(ctx context.Context, q workerOpen) (workerOpened, error) {
-	q.Spec.Files = guestFiles{w.asker, q.ID}
-	q.Spec.Log = w.log.With("image", q.ID)
-	lease, err := w.engine.Open(ctx, q.ID, q.Spec)
+	spec, wipe := w.spec(q)
+	lease, err := w.engine.Open(ctx, q.ID, spec)
+	wipe()
+	wipeKeys(q.Keys)
 	if err != nil {
 		return workerOpened{}, err
 	}

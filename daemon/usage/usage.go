@@ -57,6 +57,11 @@ func Of(ctx context.Context, g *daemon.Guest) []api.Usage {
 // answered in the order of specs. err says that the image could not be opened.
 // each runs on the caller's goroutine; its error ends it.
 func Many(ctx context.Context, specs []daemon.Spec, each func(i int, list []api.Usage, err error) error) error {
+	return Each(ctx, len(specs), func(ctx context.Context, i int) ([]api.Usage, error) { return One(ctx, specs[i]) }, each)
+}
+
+// Each is Many for n images of which one asks, wherever they are.
+func Each(ctx context.Context, n int, one func(ctx context.Context, i int) ([]api.Usage, error), each func(i int, list []api.Usage, err error) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -65,14 +70,14 @@ func Many(ctx context.Context, specs []daemon.Spec, each func(i int, list []api.
 		list []api.Usage
 		err  error
 	}
-	answers := make([]chan answer, len(specs))
+	answers := make([]chan answer, n)
 	for i := range answers {
 		answers[i] = make(chan answer, 1)
 	}
 	next := make(chan int)
 	wg.Go(func() {
 		defer close(next)
-		for i := range specs {
+		for i := range n {
 			select {
 			case next <- i:
 			case <-ctx.Done():
@@ -81,16 +86,16 @@ func Many(ctx context.Context, specs []daemon.Spec, each func(i int, list []api.
 		}
 	})
 	// More than there are processors, since they wait for the disk.
-	for range min(len(specs), 2*runtime.GOMAXPROCS(0)) {
+	for range min(n, 2*runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
 			for i := range next {
 				var a answer
-				a.list, a.err = one(ctx, specs[i])
+				a.list, a.err = one(ctx, i)
 				answers[i] <- a
 			}
 		})
 	}
-	for i := range specs {
+	for i := range n {
 		select {
 		case a := <-answers[i]:
 			if err := each(i, a.list, a.err); err != nil {
@@ -103,7 +108,8 @@ func Many(ctx context.Context, specs []daemon.Spec, each func(i int, list []api.
 	return nil
 }
 
-func one(ctx context.Context, spec daemon.Spec) ([]api.Usage, error) {
+// One opens an image, asks it, and closes it.
+func One(ctx context.Context, spec daemon.Spec) ([]api.Usage, error) {
 	spec.View, spec.Mounts = daemon.ViewPartitions, nil
 	g, err := daemon.Open(ctx, spec)
 	if err != nil {

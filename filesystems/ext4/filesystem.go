@@ -139,6 +139,9 @@ func superInfo(sb superblock, geo *geometry) vfs.Info {
 	return info
 }
 
+// CacheStats say how the cache of metadata does.
+func (fs *FileSystem) CacheStats() block.CacheStats { return fs.store.CacheStats() }
+
 // Info describes the filesystem.
 func (fs *FileSystem) Info() vfs.Info {
 	info := superInfo(fs.sb, fs.geo)

@@ -134,6 +134,9 @@ func parseOptions(list string) (mountOptions, error) {
 	return o, nil
 }
 
+// CacheStats say how the cache of metadata does.
+func (fs *FileSystem) CacheStats() block.CacheStats { return fs.store.CacheStats() }
+
 // Info describes the volume.
 func (fs *FileSystem) Info() vfs.Info { return fs.info }
 

@@ -226,6 +226,13 @@ func parseOptions(list string) (mountOptions, error) {
 	return o, nil
 }
 
+// CacheStats say how the caches of metadata do.
+func (fs *FileSystem) CacheStats() block.CacheStats {
+	all := fs.records.CacheStats()
+	all.Add(fs.store.CacheStats())
+	return all
+}
+
 // Info describes the volume.
 func (fs *FileSystem) Info() vfs.Info { return fs.info }
 

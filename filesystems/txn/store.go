@@ -48,6 +48,9 @@ func NewStore(dev block.Device, limit int64) *Store {
 	return &Store{dev: dev, cache: block.NewCache[storeKey, []byte](limit)}
 }
 
+// CacheStats say how the cache does.
+func (s *Store) CacheStats() block.CacheStats { return s.cache.Stats() }
+
 // Device is what the store reads.
 func (s *Store) Device() block.Device { return s.dev }
 

@@ -135,6 +135,9 @@ func (fs *FileSystem) use(ctx context.Context, dev block.Device) error {
 	return nil
 }
 
+// CacheStats say how the cache of metadata does.
+func (fs *FileSystem) CacheStats() block.CacheStats { return fs.store.CacheStats() }
+
 // Info describes the filesystem.
 func (fs *FileSystem) Info() vfs.Info {
 	info := superInfo(fs.sb, fs.geo)

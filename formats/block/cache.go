@@ -31,7 +31,23 @@ type cacheShard[K comparable, V any] struct {
 	queue   cacheEntry[K, V] // head of the ring of filled entries: next was not used for longest
 	used    int64
 	limit   int64
+	stats   CacheStats
 }
+
+// CacheStats count what a cache was asked for.
+type CacheStats struct {
+	Hits   int64 // answered from memory
+	Misses int64 // values that had to be made
+}
+
+// Add adds what other counts.
+func (s *CacheStats) Add(other CacheStats) {
+	s.Hits += other.Hits
+	s.Misses += other.Misses
+}
+
+// A Cached says how its caches do. Images and filesystems may be.
+type Cached interface{ CacheStats() CacheStats }
 
 type cacheEntry[K comparable, V any] struct {
 	key    K
@@ -61,12 +77,24 @@ func (c *Cache[K, V]) shard(key K) *cacheShard[K, V] {
 	return &c.shards[maphash.Comparable(c.seed, key)%cacheShards]
 }
 
+// Stats are the counts since the cache was made.
+func (c *Cache[K, V]) Stats() (all CacheStats) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		all.Add(s.stats)
+		s.mu.Unlock()
+	}
+	return all
+}
+
 // Peek gives the value of key if it is there, without waiting.
 func (c *Cache[K, V]) Peek(key K) (V, bool) {
 	s := c.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.entries[key]; e != nil && e.filled == nil {
+		s.stats.Hits++
 		s.use(e)
 		return e.value, true
 	}
@@ -85,9 +113,11 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K, fill func(ctx context.Cont
 		if e == nil {
 			e = &cacheEntry[K, V]{key: key, filled: make(chan struct{})}
 			s.entries[key] = e
+			s.stats.Misses++
 			s.mu.Unlock()
 			return s.fill(ctx, e, fill)
 		}
+		s.stats.Hits++
 		if e.filled == nil {
 			s.use(e)
 			v := e.value

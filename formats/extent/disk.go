@@ -68,6 +68,9 @@ func New(c Config) *Disk {
 // Size is the disk's.
 func (d *Disk) Size() int64 { return d.c.Size }
 
+// CacheStats say how the cache of decoded blocks does.
+func (d *Disk) CacheStats() block.CacheStats { return d.blocks.Stats() }
+
 // Close stops the read-ahead. EINVAL where it was closed before.
 func (d *Disk) Close() error {
 	return d.ahead.Close()

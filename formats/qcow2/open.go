@@ -181,6 +181,13 @@ func (d *disk) describe(snapshots []snapshot) {
 	}
 }
 
+// CacheStats say how the caches of tables and decompressed clusters do.
+func (d *disk) CacheStats() block.CacheStats {
+	all := d.tables.Stats()
+	all.Add(d.clusters.Stats())
+	return all
+}
+
 // Info describes the image.
 func (d *disk) Info() image.Info { return d.info }
 
