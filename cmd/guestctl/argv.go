@@ -61,7 +61,7 @@ func commandFirst(argv []string) (moved []string, found bool) {
 		if !strings.HasPrefix(arg, "-") || arg == "-" {
 			return slices.Concat(argv[i:i+1], argv[:i], argv[i+1:]), true
 		}
-		for _, f := range commonFlags() {
+		for _, f := range slices.Concat(commonFlags(), daemonFlags()) {
 			if d, ok := f.(cli.DocGenerationFlag); ok && d.TakesValue() && slices.Contains(f.Names(), strings.TrimLeft(arg, "-")) {
 				i++ // its value
 			}

@@ -31,16 +31,28 @@ func directs() []direct {
 	convert := func(img images.Image, _ string) (float64, error) {
 		return timed(fmt.Sprintf("qemu-img convert -m 8 -W -f qcow2 -n '%s' --target-image-opts driver=null-co,size=%d,read-zeroes=on", img.Path, 8<<30))
 	}
-	return []direct{
-		{"guestctl tar small", 0.25, images.Bench, guestctl(`bin/guestctl tar '{}:sda2:/srv/small' | cat >/dev/null`),
-			over(`tar -C {}/srv -cf - small | cat >/dev/null`), "tar", true},
-		{"guestctl checksum all", 0.5, images.Bench, guestctl(`bin/guestctl checksum -r '{}:sda2:/' >/dev/null`), over(checksum), "find|sha256sum", true},
-		{"guestctl grep small", 0.7, images.Bench, guestctl(`bin/guestctl grep -r 'file number 19999' '{}:sda2:/srv/small' >/dev/null`),
-			over(`grep -r 'file number 19999' {}/srv/small >/dev/null`), "grep", true},
-		{"guestctl grep share", 0.7, images.Bench, guestctl(`bin/guestctl grep -r 'no such needle' '{}:sda2:/usr/share' >/dev/null || [ $? = 1 ]`),
-			over(`grep -r 'no such needle' {}/usr/share >/dev/null || [ $? = 1 ]`), "grep", true},
+	list := []direct{
 		{"qcow2 zlib seq", 1, images.DebianZlib, decode, convert, "qemu-img", false},
 		{"qcow2 zstd seq", 1, images.DebianZstd, decode, convert, "qemu-img", false},
 		{"qcow2 overlay seq", 1, images.DebianOverlay, decode, convert, "qemu-img", false},
 	}
+	// In this process, and through a daemon.
+	var rows []direct
+	for _, d := range []struct {
+		name      string
+		aim       float64
+		ours      string
+		other     string
+		otherName string
+	}{
+		{"tar small", 0.25, `bin/guestctl tar '{}:sda2:/srv/small' | cat >/dev/null`, `tar -C {}/srv -cf - small | cat >/dev/null`, "tar"},
+		{"checksum all", 0.5, `bin/guestctl checksum -r '{}:sda2:/' >/dev/null`, checksum, "find|sha256sum"},
+		{"grep small", 0.7, `bin/guestctl grep -r 'file number 19999' '{}:sda2:/srv/small' >/dev/null`, `grep -r 'file number 19999' {}/srv/small >/dev/null`, "grep"},
+		{"grep share", 0.7, `bin/guestctl grep -r 'no such needle' '{}:sda2:/usr/share' >/dev/null || [ $? = 1 ]`,
+			`grep -r 'no such needle' {}/usr/share >/dev/null || [ $? = 1 ]`, "grep"},
+	} {
+		rows = append(rows, direct{"guestctl " + d.name, d.aim, images.Bench, guestctl(d.ours), over(d.other), d.otherName, true},
+			direct{"guestctld " + d.name, d.aim, images.Bench, through(d.ours), over(d.other), d.otherName, true})
+	}
+	return append(rows, list...)
 }

@@ -7,7 +7,7 @@
 //
 // The subjects are our mount, the kernel's ext4 or XFS through the default loop device and through one with direct I/O, and
 // fuse2fs; for NTFS, which this kernel lacks, ours and ntfs-3g, which is then what the ratios are to; in-process rows set
-// guestctl against the usual tools over the kernel's mount. One round measures every subject once before the next round
+// guestctl against the usual tools over the kernel's mount, and those of guestctld the same through a daemon. One round measures every subject once before the next round
 // begins, since a shared machine's speed drifts by multiples within minutes; what is printed is the median of the rounds, the
 // ratio to the kernel's default loop mount, and the aim for that ratio where there is one.
 //

@@ -25,7 +25,7 @@ func dropCaches() error {
 func touchTools() {
 	for _, line := range []string{"find /dev/null", "ls -l /dev/null", "tar --version", "grep -r x /dev/null", "cat /dev/null", "dd if=/dev/null", "sha256sum /dev/null",
 		"xargs --version", "fio --version", "mount --version", "umount --version", "bash -c true",
-		"bin/guestmount --version", "bin/guestunmount --help", "bin/guestctl --version", "fuse2fs --version", "ntfs-3g --version", "fusermount3 --version", "qemu-img --version"} {
+		"bin/guestmount --version", "bin/guestunmount --help", "bin/guestctl --version", "bin/guestctld --version", "fuse2fs --version", "ntfs-3g --version", "fusermount3 --version", "qemu-img --version"} {
 		words := strings.Fields(line)
 		cmd := exec.Command(words[0], words[1:]...)
 		cmd.Stdin = nil
