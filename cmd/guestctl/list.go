@@ -22,7 +22,7 @@ func (s *streams) listCommand() *cli.Command {
 		Action: s.daemonAction(0, 0, func(ctx context.Context, c *client.Client, x *cli.Context, out *output) error {
 			r := api.List{Schema: api.ListSchema, Socket: c.Socket(), Images: []api.Image{}, Mounts: []api.Mount{}, Lone: []api.LoneMount{}}
 			for _, m := range mounts.Mine() {
-				r.Lone = append(r.Lone, api.LoneMount{PID: m.PID, Dir: m.Mount, Images: m.Images})
+				r.Lone = append(r.Lone, api.LoneMount{PID: m.PID, Dir: m.Mount, Images: m.Images, Socket: m.Socket})
 			}
 			images, err := c.Images(ctx)
 			switch {
@@ -65,11 +65,28 @@ func printList(r *api.List, out *output) {
 		rows = append(rows, []string{img.ID, img.State, ago(img.Used), memory, dash(strings.Join(dirs[img.ID], " ")), strings.Join(paths, " ")})
 	}
 	for _, m := range r.Lone {
-		rows = append(rows, []string{fmt.Sprintf("pid %d", m.PID), "guestmount", "-", "-", out.name(m.Dir), strings.Join(m.Images, " ")})
+		since, memory := loneState(m.Socket)
+		rows = append(rows, []string{fmt.Sprintf("pid %d", m.PID), "guestmount", since, memory, out.name(m.Dir), strings.Join(m.Images, " ")})
 	}
 	if len(rows) > 1 {
 		printTable(out, rows)
 	}
+}
+
+// loneState asks a guestmount, where it listens.
+func loneState(socket string) (since, memory string) {
+	if socket == "" {
+		return "-", "-"
+	}
+	c := client.New(socket)
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
+	defer cancel()
+	h, err := c.Health(ctx)
+	if err != nil {
+		return "-", "-"
+	}
+	return ago(h.Started), humanSize(h.Memory)
 }
 
 func (s *streams) statusCommand() *cli.Command {

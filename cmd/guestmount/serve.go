@@ -101,12 +101,15 @@ func (o *options) serve(ready *os.File, signals <-chan os.Signal, log *slog.Logg
 		return errors.Join(context.Cause(ctx), server.Unmount())
 	}
 	held = o.record(server, log)
+	spec, listener := absolute(o.spec), listen(held, log)
 	if err := o.announce(server, guest, ready, log); err != nil {
 		return errors.Join(err, server.Unmount())
 	}
 	*told = true
 	mounts.Clean()
+	socket := control(listener, spec, guest, server, held, log)
 	inUse = !o.await(server, signals, log)
+	socket.Close()
 	daemon.SdNotify(false, daemon.SdNotifyStopping)
 	return nil
 }

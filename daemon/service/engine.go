@@ -11,6 +11,7 @@ import (
 
 	"github.com/guestctl/guestctl/daemon"
 	"github.com/guestctl/guestctl/daemon/api"
+	"github.com/guestctl/guestctl/daemon/metrics"
 	"github.com/guestctl/guestctl/formats/block"
 	"github.com/guestctl/guestctl/mount"
 )
@@ -228,8 +229,7 @@ func (e *Engine) Stats() Stats {
 	defer e.mu.Unlock()
 	stats := Stats{map[string]api.MountStats{}, map[string]map[string]block.CacheStats{}}
 	for id, m := range e.mounts {
-		s := m.server.Stats()
-		stats.Mounts[id] = api.MountStats{Lookups: s.Lookups, Lists: s.Lists, Reads: s.Reads, Stores: s.Stores, StoredBytes: s.Stored}
+		stats.Mounts[id] = metrics.MountStats(m.server)
 	}
 	for id, g := range e.guests {
 		if g.guest != nil && !g.ending {

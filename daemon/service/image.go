@@ -10,6 +10,7 @@ import (
 
 	"github.com/guestctl/guestctl/daemon"
 	"github.com/guestctl/guestctl/daemon/api"
+	"github.com/guestctl/guestctl/daemon/metrics"
 	"github.com/guestctl/guestctl/daemon/trace"
 )
 
@@ -126,7 +127,7 @@ func (img *image) record() api.Image {
 // withMemory looks at a worker's memory, which takes a read of /proc.
 func withMemory(r api.Image) api.Image {
 	if r.Worker != nil {
-		r.Worker.MemoryBytes, r.Worker.SharedBytes = memory(r.Worker.PID)
+		r.Worker.MemoryBytes, r.Worker.SharedBytes = metrics.Memory(r.Worker.PID)
 	}
 	return r
 }

@@ -2,17 +2,16 @@ package service
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"maps"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/guestctl/guestctl/daemon/api"
+	"github.com/guestctl/guestctl/daemon/metrics"
 	"github.com/guestctl/guestctl/formats/block"
 )
 
@@ -111,30 +110,8 @@ func (m *meter) forget(image string) {
 	delete(m.images, image)
 }
 
-// An exposition is Prometheus's text format, version 0.0.4.
-type exposition struct{ strings.Builder }
-
-// family begins a metric.
-func (x *exposition) family(name, kind, help string) {
-	fmt.Fprintf(x, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
-}
-
-// sample is one line; labels are names and values in turn.
-func (x *exposition) sample(name string, v float64, labels ...string) {
-	x.WriteString(name)
-	for i := 0; i+1 < len(labels); i += 2 {
-		sep := ","
-		if i == 0 {
-			sep = "{"
-		}
-		value := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(labels[i+1], "\uFFFD"))
-		fmt.Fprintf(x, `%s%s="%s"`, sep, labels[i], value)
-	}
-	if len(labels) > 0 {
-		x.WriteString("}")
-	}
-	x.WriteString(" " + strconv.FormatFloat(v, 'g', -1, 64) + "\n")
-}
+// An exposition is what Metrics writes.
+type exposition struct{ metrics.Text }
 
 func (x *exposition) histogram(name string, h histogram, labels ...string) {
 	total := int64(0)
@@ -145,10 +122,10 @@ func (x *exposition) histogram(name string, h histogram, labels ...string) {
 		if i < len(bounds) {
 			le = strconv.FormatFloat(bounds[i], 'g', -1, 64)
 		}
-		x.sample(name+"_bucket", float64(total), append(slices.Clone(labels), "le", le)...)
+		x.Sample(name+"_bucket", float64(total), append(slices.Clone(labels), "le", le)...)
 	}
-	x.sample(name+"_sum", h.sum, labels...)
-	x.sample(name+"_count", float64(total), labels...)
+	x.Sample(name+"_sum", h.sum, labels...)
+	x.Sample(name+"_count", float64(total), labels...)
 }
 
 // statsTime bounds how long a worker may take to say its counts.
@@ -224,100 +201,58 @@ func (b *Broker) Metrics(ctx context.Context, w io.Writer) error {
 	workers := len(b.workers)
 	b.mu.Unlock()
 
-	x.family("guestctl_build_info", "gauge", "The program, as labels.")
-	x.sample("guestctl_build_info", 1, "version", b.cfg.Version)
-	x.family("guestctl_start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.")
-	x.sample("guestctl_start_time_seconds", float64(b.start.UnixMilli())/1000)
-	x.family("guestctl_images", "gauge", "Attached image sets by state.")
+	x.Family("guestctl_build_info", "gauge", "The program, as labels.")
+	x.Sample("guestctl_build_info", 1, "version", b.cfg.Version)
+	x.Family("guestctl_start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.")
+	x.Sample("guestctl_start_time_seconds", float64(b.start.UnixMilli())/1000)
+	x.Family("guestctl_images", "gauge", "Attached image sets by state.")
 	for _, s := range slices.Sorted(maps.Keys(states)) {
-		x.sample("guestctl_images", float64(states[s]), "state", s)
+		x.Sample("guestctl_images", float64(states[s]), "state", s)
 	}
-	x.family("guestctl_workers", "gauge", "Processes that serve images.")
-	x.sample("guestctl_workers", float64(workers))
-	x.family("guestctl_jobs", "gauge", "Jobs by state, the ended ones that are still kept included.")
+	x.Family("guestctl_workers", "gauge", "Processes that serve images.")
+	x.Sample("guestctl_workers", float64(workers))
+	x.Family("guestctl_jobs", "gauge", "Jobs by state, the ended ones that are still kept included.")
 	for _, s := range slices.Sorted(maps.Keys(jobs)) {
-		x.sample("guestctl_jobs", float64(jobs[s]), "state", s)
+		x.Sample("guestctl_jobs", float64(jobs[s]), "state", s)
 	}
-	x.family("guestctl_memory_bytes", "gauge", "Resident memory of the broker and of each image's worker.")
-	own, _ := memory(os.Getpid())
-	x.sample("guestctl_memory_bytes", float64(own), "image", "", "process", "broker")
+	x.Family("guestctl_memory_bytes", "gauge", "Resident memory of the broker and of each image's worker.")
+	own, _ := metrics.Memory(os.Getpid())
+	x.Sample("guestctl_memory_bytes", float64(own), "image", "", "process", "broker")
 	for _, id := range slices.Sorted(maps.Keys(pids)) {
-		resident, _ := memory(pids[id])
-		x.sample("guestctl_memory_bytes", float64(resident), "image", id, "process", "worker")
+		resident, _ := metrics.Memory(pids[id])
+		x.Sample("guestctl_memory_bytes", float64(resident), "image", id, "process", "worker")
 	}
-	x.mounts(mounts, stats.Mounts)
-	x.caches(stats.Caches)
+	x.Mounts(mounts, stats.Mounts)
+	x.Caches(stats.Caches)
 	b.meter.write(x)
 	_, err := io.WriteString(w, x.String())
 	return err
-}
-
-func (x *exposition) mounts(mounts map[string]api.Mount, stats map[string]api.MountStats) {
-	x.family("guestctl_mounts", "gauge", "Mounts.")
-	x.sample("guestctl_mounts", float64(len(mounts)))
-	x.family("guestctl_mount_requests_total", "counter", "What the kernel asked a mount for, by kind.")
-	ids := slices.Sorted(maps.Keys(stats))
-	for _, id := range ids {
-		m, s := mounts[id], stats[id]
-		for _, k := range []struct {
-			kind string
-			n    int64
-		}{{"list", s.Lists}, {"lookup", s.Lookups}, {"read", s.Reads}} {
-			x.sample("guestctl_mount_requests_total", float64(k.n), "image", m.Image, "dir", m.Dir, "kind", k.kind)
-		}
-	}
-	x.family("guestctl_mount_pushed_files_total", "counter", "Files sent to the kernel before it asked for them.")
-	for _, id := range ids {
-		x.sample("guestctl_mount_pushed_files_total", float64(stats[id].Stores), "image", mounts[id].Image, "dir", mounts[id].Dir)
-	}
-	x.family("guestctl_mount_pushed_bytes_total", "counter", "Bytes of them.")
-	for _, id := range ids {
-		x.sample("guestctl_mount_pushed_bytes_total", float64(stats[id].StoredBytes), "image", mounts[id].Image, "dir", mounts[id].Dir)
-	}
-}
-
-// caches are those of the images that are open: closed, they begin anew.
-func (x *exposition) caches(of map[string]map[string]block.CacheStats) {
-	for _, f := range []struct {
-		name, help string
-		value      func(block.CacheStats) int64
-	}{
-		{"guestctl_image_cache_hits_total", "What an image's caches had in memory, by cache.", func(s block.CacheStats) int64 { return s.Hits }},
-		{"guestctl_image_cache_misses_total", "What they had to make.", func(s block.CacheStats) int64 { return s.Misses }},
-	} {
-		x.family(f.name, "counter", f.help)
-		for _, id := range slices.Sorted(maps.Keys(of)) {
-			for _, cache := range slices.Sorted(maps.Keys(of[id])) {
-				x.sample(f.name, float64(f.value(of[id][cache])), "image", id, "cache", cache)
-			}
-		}
-	}
 }
 
 func (m *meter) write(x *exposition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	ops := slices.Sorted(maps.Keys(m.ops))
-	x.family("guestctl_requests_total", "counter", "Requests by operation and result: ok, or a problem's code.")
+	x.Family("guestctl_requests_total", "counter", "Requests by operation and result: ok, or a problem's code.")
 	for _, op := range ops {
 		for _, result := range slices.Sorted(maps.Keys(m.ops[op].results)) {
-			x.sample("guestctl_requests_total", float64(m.ops[op].results[result]), "operation", op, "result", result)
+			x.Sample("guestctl_requests_total", float64(m.ops[op].results[result]), "operation", op, "result", result)
 		}
 	}
-	x.family("guestctl_request_bytes_total", "counter", "Bytes of the replies.")
+	x.Family("guestctl_request_bytes_total", "counter", "Bytes of the replies.")
 	for _, op := range ops {
-		x.sample("guestctl_request_bytes_total", float64(m.ops[op].bytes), "operation", op)
+		x.Sample("guestctl_request_bytes_total", float64(m.ops[op].bytes), "operation", op)
 	}
-	x.family("guestctl_request_duration_seconds", "histogram", "How long requests took, to the end of the reply.")
+	x.Family("guestctl_request_duration_seconds", "histogram", "How long requests took, to the end of the reply.")
 	for _, op := range ops {
 		x.histogram("guestctl_request_duration_seconds", m.ops[op].latency, "operation", op)
 	}
-	x.family("guestctl_image_open_seconds", "histogram", "How long opening an image took, the start of its worker included.")
+	x.Family("guestctl_image_open_seconds", "histogram", "How long opening an image took, the start of its worker included.")
 	if m.opening.counts != nil {
 		x.histogram("guestctl_image_open_seconds", m.opening)
 	}
-	x.family("guestctl_worker_failures_total", "counter", "Image sets that lost their worker.")
-	x.sample("guestctl_worker_failures_total", float64(m.crashes))
+	x.Family("guestctl_worker_failures_total", "counter", "Image sets that lost their worker.")
+	x.Sample("guestctl_worker_failures_total", float64(m.crashes))
 	images := slices.Sorted(maps.Keys(m.images))
 	for _, f := range []struct {
 		name, help string
@@ -327,9 +262,9 @@ func (m *meter) write(x *exposition) {
 		{"guestctl_image_bytes_total", "Bytes of the replies to them.", func(i *imageMeter) int64 { return i.bytes }},
 		{"guestctl_image_damage_total", "Times that damage was met in an image.", func(i *imageMeter) int64 { return i.damage }},
 	} {
-		x.family(f.name, "counter", f.help)
+		x.Family(f.name, "counter", f.help)
 		for _, id := range images {
-			x.sample(f.name, float64(f.value(m.images[id])), "image", id)
+			x.Sample(f.name, float64(f.value(m.images[id])), "image", id)
 		}
 	}
 }

@@ -265,18 +265,3 @@ func readProblem(resp *http.Response) error {
 	}
 	return p
 }
-
-// memory is the resident memory of a process and the part of it that is files,
-// in bytes; 0 where it is gone.
-func memory(pid int) (resident, shared int64) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0, 0
-	}
-	var size int64
-	if _, err := fmt.Sscan(string(text), &size, &resident, &shared); err != nil {
-		return 0, 0
-	}
-	page := int64(os.Getpagesize())
-	return resident * page, shared * page
-}

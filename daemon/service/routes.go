@@ -5,13 +5,12 @@ import (
 	"net/http"
 	"os"
 	"reflect"
-	"runtime"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/guestctl/guestctl/daemon"
 	"github.com/guestctl/guestctl/daemon/api"
-	"github.com/guestctl/guestctl/filesystems"
-	"github.com/guestctl/guestctl/formats"
+	"github.com/guestctl/guestctl/daemon/metrics"
 )
 
 // recordSchema is the schema of a record; of a list of records, one of them.
@@ -44,14 +43,7 @@ func (s *Server) daemonRoutes() {
 	b := s.broker
 	register(s, route("version", http.MethodGet, "/v1/version", "What the daemon is", tagDaemon),
 		func(context.Context, Peer, *struct{}) (api.Version, error) {
-			v := api.Version{Version: b.cfg.Version, API: []string{"v1"}, Go: runtime.Version()}
-			for _, f := range formats.All() {
-				v.Formats = append(v.Formats, f.Name)
-			}
-			for _, d := range filesystems.All() {
-				v.Drivers = append(v.Drivers, d.Name)
-			}
-			return v, nil
+			return daemon.Version(b.cfg.Version), nil
 		})
 	register(s, route("health", http.MethodGet, "/v1/health", "How the daemon is", tagDaemon),
 		func(_ context.Context, by Peer, _ *struct{}) (api.Health, error) { return b.health(by), nil })
@@ -82,7 +74,7 @@ func (b *Broker) health(by Peer) api.Health {
 			h.Jobs++
 		}
 	}
-	h.Memory, _ = memory(os.Getpid())
+	h.Memory, _ = metrics.Memory(os.Getpid())
 	return h
 }
 

@@ -24,6 +24,9 @@
 // live mount of a FUSE server its own, in every mount namespace. Paths alone
 // would confuse two mounts, one over the other.
 //
+// A daemon that has a control socket has it beside the record, with the suffix
+// .sock; whoever removes the record removes it too.
+//
 // # The mount table
 //
 // Table reads /proc/self/mountinfo, which asks no filesystem anything: a dead

@@ -20,6 +20,8 @@ type Record struct {
 	Mount  string   `json:"mount"` // absolute path
 	Dev    uint64   `json:"dev"`   // of the mount, as stat shows it
 	Images []string `json:"images"`
+
+	Socket string `json:"-"` // where the daemon listens, if it does
 }
 
 // A Held is the record of this process. Remove it last.
@@ -116,9 +118,18 @@ func (h *Held) Remove() {
 	if h == nil {
 		return
 	}
+	os.Remove(socketOf(h.name))
 	os.Remove(h.name)
 	h.file.Close()
 }
+
+// Socket is the place of the daemon's control socket, beside the record.
+func (h *Held) Socket() string { return socketOf(h.name) }
+
+// ID names the mount.
+func (h *Held) ID() string { return strings.TrimSuffix(filepath.Base(h.name), ".json") }
+
+func socketOf(record string) string { return strings.TrimSuffix(record, ".json") + ".sock" }
 
 // A Found is a record that somebody wrote.
 type Found struct {
@@ -184,6 +195,7 @@ func (f *Found) Alive() bool {
 // Remove removes a record whose daemon is gone.
 func (f *Found) Remove() {
 	if !f.Alive() {
+		os.Remove(socketOf(f.file.Name()))
 		os.Remove(f.file.Name())
 	}
 }
@@ -247,6 +259,9 @@ func Mine() []Record {
 			continue
 		}
 		if f.Alive() {
+			if _, err := os.Lstat(socketOf(name)); err == nil {
+				f.Socket = socketOf(name)
+			}
 			list = append(list, f.Record)
 		}
 		f.Close()
