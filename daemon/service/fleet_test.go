@@ -16,8 +16,9 @@ import (
 	"github.com/guestctl/guestctl/tests/images"
 )
 
-// Thin copies of one guest, each attached and mounted: 6, or 200 in the long
-// tests. The memory of their workers is stated.
+// Thin copies of one guest, and a real Debian, each attached and mounted: 6, or
+// 200 in the long tests. They are listed, inspected and read at the same time,
+// and evicted when nobody uses them. The memory of their workers is stated.
 func TestFleet(t *testing.T) {
 	n := 6
 	if os.Getenv("GUESTCTL_LONG") != "" {
@@ -30,20 +31,27 @@ func TestFleet(t *testing.T) {
 
 func fleet(t *testing.T, n int, isolation string) {
 	images.NeedTool(t, "qemu-img")
-	d := start(t, func(c *service.Config) { c.Isolation = isolation })
+	d := start(t, func(c *service.Config) { c.Isolation, c.IdleAfter = isolation, service.Duration(2*time.Second) })
 	base := small(t)
+	debian := images.Debian(t).Path
 	dirs := make([]string, n)
-	ids := make([]string, n)
+	ids, mounts := make([]string, n), make([]string, n)
 	for i := range n {
 		thin := filepath.Join(filepath.Dir(base), fmt.Sprintf("thin%03d.qcow2", i))
-		if out, err := exec.Command("qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", thin).CombinedOutput(); err != nil {
+		of, backing := base, []string(nil)
+		if i == n-1 { // the real one
+			of, backing = debian, []string{filepath.Dir(debian)}
+		}
+		if out, err := exec.Command("qemu-img", "create", "-q", "-f", "qcow2", "-b", of, "-F", "raw", thin).CombinedOutput(); err != nil {
 			t.Fatalf("qemu-img: %v: %s", err, out)
 		}
 		dirs[i] = mountDir(t)
 		begun := time.Now()
-		m, err := d.Mount(t.Context(), api.MountRequest{Attach: &api.Attach{Images: []api.ImageSpec{{Path: thin}}}, Dir: dirs[i]})
+		img, err := d.Attach(t.Context(), api.Attach{Images: []api.ImageSpec{{Path: thin}}, AllowBacking: backing})
 		must(t, err)
-		ids[i] = m.Image
+		m, err := d.Mount(t.Context(), api.MountRequest{Image: img.ID, Dir: dirs[i]})
+		must(t, err)
+		ids[i], mounts[i] = m.Image, m.ID
 		if i == 0 {
 			t.Logf("first mount: %v", time.Since(begun))
 		}
@@ -77,8 +85,24 @@ func fleet(t *testing.T, n int, isolation string) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			if f, err := d.Filesystems(t.Context(), ids[i]); err != nil || len(f.Filesystems) != 1 {
+			name, volumes := "Demo Guest", 1
+			if i == n-1 {
+				name, volumes = "Debian GNU/Linux 12 (bookworm)", 2
+			}
+			if f, err := d.Filesystems(t.Context(), ids[i]); err != nil || len(f.Filesystems) != volumes {
 				t.Errorf("filesystems: %v %+v", err, f)
+			}
+			if r, err := d.Inspect(t.Context(), ids[i]); err != nil || len(r.Systems) != 1 || r.Systems[0].Name != name {
+				t.Errorf("inspect: %v %+v", err, r)
+			}
+			if i == n-1 {
+				if got := cat(t, dirs[i]+"/etc/os-release"); !strings.Contains(got, name) {
+					t.Errorf("read %q", got)
+				}
+				if err := d.Find(t.Context(), ids[i], api.FindQuery{Place: api.Place{Path: "/usr/bin"}, MaxDepth: -1}, nil, func(api.File) error { return nil }); err != nil {
+					t.Errorf("find: %v", err)
+				}
+				return
 			}
 			if got := cat(t, dirs[i]+"/home/a/one.txt"); got != guestFiles["home/a/one.txt"] {
 				t.Errorf("read %q", got)
@@ -90,6 +114,18 @@ func fleet(t *testing.T, n int, isolation string) {
 	}
 	wg.Wait()
 	state("after work")
+	// Half of them are unmounted, and then nobody uses those: they are evicted,
+	// and the next use opens them again.
+	for i := range n / 2 {
+		must(t, d.Unmount(t.Context(), mounts[i], false))
+	}
+	eventually(t, "what nobody uses is evicted", func() bool {
+		h, err := d.Health(t.Context())
+		return err == nil && h.Images[api.StateIdle] == n/2 && h.Images[api.StateOpen] == n-n/2
+	})
+	if _, err := d.Stat(t.Context(), ids[0], api.StatQuery{Place: api.Place{Path: "/etc/hostname"}}); err != nil {
+		t.Errorf("an evicted image: %v", err)
+	}
 	begun := time.Now()
 	d.stop(t)
 	t.Logf("shutdown: %v", time.Since(begun))

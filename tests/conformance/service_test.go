@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -335,6 +336,35 @@ func as(t testing.TB, uid int, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// guestShadow is the guest's own /etc/shadow in linkedImage.
+const guestShadow = "root:the-guest-and-not-the-host:1::::::\n"
+
+// linkedImage is an image, in a folder, whose symlinks lead to /etc/shadow in
+// the ways in which they could lead to the host's.
+func linkedImage(t testing.TB, dir string) string {
+	t.Helper()
+	images.NeedTool(t, "mke2fs")
+	tree := t.TempDir()
+	for _, sub := range []string{"etc", "bin", "deep/er"} {
+		if err := os.MkdirAll(filepath.Join(tree, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range map[string]string{"etc/shadow": guestShadow, "etc/os-release": "PRETTY_NAME=Linked\n", "etc/fstab": "", "bin/sh": ""} {
+		if err := os.WriteFile(filepath.Join(tree, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{"absolute": "/etc/shadow", "climbing": "../../../../../../etc/shadow", "folder": "/etc", "deep/er/up": "../../../../../absolute"} {
+		if err := os.Symlink(target, filepath.Join(tree, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "linked.img")
+	commands.Must(t, commands.Self, "mke2fs", "-q", "-t", "ext4", "-d", tree, path, "8M")
+	return path
+}
+
 func TestServiceAccess(t *testing.T) {
 	images.NeedRoot(t)
 	images.NeedFUSE(t)
@@ -351,6 +381,7 @@ func TestServiceAccess(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	linked := linkedImage(t, allowed)
 	s := serve(t, commands.Self, map[string]any{"images": []string{allowed}, "group": fmt.Sprint(images.Ordinary)})
 	var st unix.Stat_t
 	if err := unix.Stat(s.socket, &st); err != nil || st.Mode&0o777 != 0o660 || st.Uid != 0 || st.Gid != images.Ordinary {
@@ -373,6 +404,26 @@ func TestServiceAccess(t *testing.T) {
 		t.Fatalf("a reader attaches an allowed image: %d %s", status, body)
 	}
 	files := "/v1/images/" + img.ID + "/files"
+	var links imageRecord
+	status, body = reader("POST", "/v1/images", attach(linked))
+	if err := json.Unmarshal([]byte(body), &links); err != nil || status != 200 {
+		t.Fatalf("a reader attaches another: %d %s", status, body)
+	}
+	for _, name := range []string{"/absolute", "/climbing", "/folder/shadow", "/deep/er/up"} {
+		for what, path := range map[string]string{"content": "/content?path=" + name, "grep": "/grep?pattern=.&path=" + name, "checksum": "/checksum?path=" + name} {
+			status, body := reader("GET", "/v1/images/"+links.ID+"/files"+path, "")
+			switch {
+			case status != 200:
+				t.Errorf("%s of %s: %d %s", what, name, status, body)
+			case what == "checksum":
+				if want := fmt.Sprintf("%x", sha256.Sum256([]byte(guestShadow))); !strings.Contains(body, want) {
+					t.Errorf("%s of %s is not the guest's: %s", what, name, body)
+				}
+			case !strings.Contains(body, strings.TrimSpace(guestShadow)):
+				t.Errorf("%s of %s is not the guest's: %s", what, name, body)
+			}
+		}
+	}
 	status, body = root("POST", "/v1/images", attach(outside))
 	var rootImage imageRecord
 	if err := json.Unmarshal([]byte(body), &rootImage); err != nil || status != 200 {
