@@ -68,6 +68,14 @@ func (b *Broker) apart(ctx context.Context, ids []string) (*use, error) {
 		return nil, err
 	}
 	first.proc, first.apart = proc, true
+	b.mu.Lock()
+	for u := first; u != nil; u = u.with {
+		if u.img.apart == nil {
+			u.img.apart = map[*process]bool{}
+		}
+		u.img.apart[proc] = true
+	}
+	b.mu.Unlock()
 	for u := first; u != nil; u = u.with {
 		if err := proc.call(ctx, "prepare", b.openRequest(u.img), nil); err != nil {
 			first.done()

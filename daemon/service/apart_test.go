@@ -75,7 +75,13 @@ func apart(t *testing.T, isolation string) {
 	if err != nil || findings == 0 || check.Findings != int64(findings) {
 		t.Errorf("a check of what cannot be opened: %v, %d findings, %+v", err, findings, check)
 	}
-	for _, id := range []string{img.ID, other.ID, bad.ID} {
+	// Force ends what is done apart, too.
+	huge, err := d.StartJob(t.Context(), api.JobRequest{Image: other.ID, Kind: "check", Query: "data=true"})
+	must(t, err)
+	must(t, d.Detach(t.Context(), other.ID, true))
+	eventually(t, "it is detached", func() bool { _, err := d.Image(t.Context(), other.ID); return err != nil })
+	must(t, d.JobEvents(t.Context(), huge.ID, func(api.Event) error { return nil }))
+	for _, id := range []string{img.ID, bad.ID} {
 		must(t, d.Detach(t.Context(), id, false))
 	}
 	eventually(t, "no worker is left", func() bool { h, err := d.Health(t.Context()); return err == nil && h.Workers == 0 })

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -226,11 +227,14 @@ func (b *Broker) detachAll(ctx context.Context, by Peer, id string) (err error) 
 		}
 	}
 	b.mu.Lock()
-	proc, busy := img.proc, img.users > 0
+	ending := slices.Collect(maps.Keys(img.apart))
+	if img.users > 0 && img.proc != nil && b.cfg.Isolation != "shared" {
+		ending = append(ending, img.proc)
+	}
 	b.mu.Unlock()
-	if busy && proc != nil && b.cfg.Isolation != "shared" {
-		soon, cancel := context.WithTimeout(context.Background(), forceTime)
-		defer cancel()
+	soon, cancel := context.WithTimeout(context.Background(), forceTime)
+	defer cancel()
+	for _, proc := range ending {
 		proc.end(soon)
 	}
 	b.settle(img)

@@ -14,6 +14,9 @@
 //     an Engine: guests opened once whoever uses them, their mounts, and the
 //     operations on them.
 //   - A use keeps an image open: an operation, a job, the making of a mount.
+//   - An operation apart opens image sets itself (df, check, diff), in a worker
+//     that is started for it and ends with it (apart.go): it may need two, or one
+//     that is too damaged to be opened as it is attached.
 //
 // # Broker and worker
 //
@@ -48,6 +51,14 @@
 // resolved first. They may not mount, unmount, end what others do, nor read the
 // results of others' jobs. Paths in a guest are resolved inside the guest.
 //
+// Keys of encrypted volumes come with the request to attach (keys.go). The broker
+// keeps them in memory for as long as the image is attached, since a worker that
+// is started again needs them, and overwrites them then, as far as Go lets it.
+// They stand in no record, event, log, command line or environment. What they
+// unlock is for those who attached the image with the same keys and for those
+// who may write; its id depends on a secret of this daemon, so that it does not
+// help to guess a passphrase.
+//
 // Mounting, unmounting and forced detaching go to the audit log, refused ones
 // too: JSON lines, each with the hash of the one before (audit.go).
 //
@@ -59,6 +70,11 @@
 // worker is killed. Streams hold no more than their buffers, but for a sorted
 // listing (vfs: one directory at a time). Names are JSON: of a host's path that
 // is not UTF-8 nothing can be attached.
+//
+// # Traces
+//
+// With a Tracer each request but those that look at the daemon is a span, and in
+// it the opening of an image and the job that it starts (package trace).
 //
 // # Locks
 //

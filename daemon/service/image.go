@@ -39,6 +39,7 @@ type image struct {
 	used       time.Time
 	failure    string // why its worker ended
 	crashes    []time.Time
+	apart      map[*process]bool // workers of operations that open it themselves
 	removed    bool
 }
 
@@ -220,6 +221,11 @@ func (u *use) done() {
 	u.ended = true
 	if u.apart {
 		u.proc.end(context.Background())
+		u.broker.mu.Lock()
+		for v := u; v != nil; v = v.with {
+			delete(v.img.apart, u.proc)
+		}
+		u.broker.mu.Unlock()
 	}
 	<-u.img.slots
 	u.broker.unuse(u.img)
