@@ -227,12 +227,46 @@ type Op struct {
 	Name  string
 	Inos  []Ino
 	Bytes int64
+	Time  Time // the time of the change, which mtime and ctime get
 }
 
-// A Tx is one change: all of it or none. It reads, checks and reserves first;
-// after its first edit it cannot fail and cannot be aborted. The methods that
-// edit come with the write path; until then no FileSystem gives a Tx.
+// A Tx is one change: all of it or none. Nobody sees any of it before Commit,
+// and Abort forgets it at any time. While it is open no other is: it is short,
+// and it waits for nobody. After an error of any method it is to be aborted.
+//
+// Permissions are the caller's to check; the immutable and append-only flags
+// are the driver's.
 type Tx interface {
+	// Create makes a file, directory, symlink or node. EEXIST where the name is
+	// there; ENOSPC, EMLINK, ENAMETOOLONG as the kernel.
+	Create(ctx context.Context, dir Ino, name string, what New) (Ino, error)
+
+	// CreateUnnamed makes a file without a name, which Link may give it.
+	CreateUnnamed(ctx context.Context, dir Ino, what New) (Ino, error)
+
+	// Link gives a file that is no directory another name.
+	Link(ctx context.Context, ino, dir Ino, name string) error
+
+	// Unlink takes a name away, of a directory where isDir says so, which must
+	// be empty. An inode without a name is kept until Evict.
+	Unlink(ctx context.Context, dir Ino, name string, isDir bool) (Ino, error)
+
+	// Rename is renameat2(2). It answers the inode that lost its name, or none.
+	Rename(ctx context.Context, fromDir Ino, from string, toDir Ino, to string, flags RenameFlags) (gone Ino, err error)
+
+	// Setattr changes what c names.
+	Setattr(ctx context.Context, ino Ino, c Change) error
+
+	// SetXattr sets an attribute, or removes it where value is nil; flags are
+	// those of setxattr(2). A new access ACL changes the mode too.
+	SetXattr(ctx context.Context, ino Ino, name string, value []byte, flags int) error
+
+	// Extend maps what was reserved and written, and makes the file at least
+	// size bytes long.
+	Extend(ctx context.Context, r *Reservation, size int64) error
+
+	// Commit makes the change, visible when it returns and durable where wait
+	// says so. An error means that nothing was changed, but for one of waiting.
 	Commit(wait bool) error
 	Abort()
 }

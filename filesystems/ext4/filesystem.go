@@ -2,8 +2,10 @@ package ext4
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"syscall"
+	"time"
 
 	"github.com/guestctl/guestctl/filesystems/txn"
 	"github.com/guestctl/guestctl/formats/block"
@@ -35,6 +37,9 @@ type FileSystem struct {
 	replay  txn.Replay // what recovery did
 	edits   *edits     // what fast commits change; nil for most filesystems
 	orphans orphans    // what the kernel would free
+
+	w        *writer       // nil where the filesystem is read-only
+	interval time.Duration // of commits; 0 is txn's own
 }
 
 // kinds are the types of metadata buffers, verified as they enter memory.
@@ -44,6 +49,12 @@ type kinds struct {
 	indirect *txn.Kind // a block of block numbers
 	dir      *txn.Kind // a directory block: entries or an index node
 	xattrs   *txn.Kind // a block of extended attributes
+
+	// Of a writer only.
+	super       *txn.Kind // the block that holds the superblock
+	descs       *txn.Kind // a block of group descriptors; each is verified at its use
+	blockBitmap *txn.Kind // verified with its descriptor, once
+	inodeBitmap *txn.Kind
 }
 
 // Driver is the driver of ext2, ext3 and ext4.
@@ -69,9 +80,6 @@ func open(ctx context.Context, devs []block.Device, opt vfs.Options) (vfs.FileSy
 	if len(devs) != 1 {
 		return nil, syscall.EINVAL
 	}
-	if opt.Writable {
-		return nil, &ondisk.UnsupportedError{What: "ext4 filesystem", Detail: "writing", Remedy: "open it read-only"}
-	}
 	fs := &FileSystem{opt: opt, log: opt.Log, base: devs[0]}
 	if fs.log == nil {
 		fs.log = slog.New(slog.DiscardHandler)
@@ -83,7 +91,15 @@ func open(ctx context.Context, devs []block.Device, opt vfs.Options) (vfs.FileSy
 		fs.log.Warn("the device is smaller than its ext4 filesystem; what lies beyond its end cannot be read",
 			"device", have, "filesystem", fs.geo.bytes())
 	}
-	if !opt.NoRecovery {
+	if opt.Writable {
+		dev, ok := devs[0].(block.Writer)
+		if !ok {
+			return nil, fmt.Errorf("ext4: the device cannot be written: %w", syscall.EROFS)
+		}
+		if err := openWriter(ctx, fs, dev); err != nil {
+			return nil, err
+		}
+	} else if !opt.NoRecovery {
 		if err := recoverJournal(ctx, fs); err != nil {
 			return nil, err
 		}
@@ -118,6 +134,7 @@ func (fs *FileSystem) use(ctx context.Context, dev block.Device) error {
 		dir:      &txn.Kind{Name: "ext4 directory block", Verify: fs.verifyDirBlock},
 		xattrs:   &txn.Kind{Name: "ext4 xattr block", Verify: fs.verifyXattrBlock},
 	}
+	fs.writerKinds()
 	return fs.loadDescs(ctx)
 }
 
@@ -145,6 +162,7 @@ func (fs *FileSystem) CacheStats() block.CacheStats { return fs.store.CacheStats
 // Info describes the filesystem.
 func (fs *FileSystem) Info() vfs.Info {
 	info := superInfo(fs.sb, fs.geo)
+	info.ReadOnly = fs.w == nil
 	info.Replayed = fs.replay.Transactions > 0 || fs.edits != nil
 	if info.Replayed {
 		info.Dirty = true
@@ -158,14 +176,38 @@ func (fs *FileSystem) Root() vfs.Ino { return vfs.Ino{Num: rootIno} }
 // Devices are the one device, with the replay overlay where there is one.
 func (fs *FileSystem) Devices() []block.Device { return []block.Device{fs.dev} }
 
-// Begin answers EROFS: this driver reads.
-func (fs *FileSystem) Begin(context.Context, vfs.Op) (vfs.Tx, error) { return nil, syscall.EROFS }
+// Begin starts a change.
+func (fs *FileSystem) Begin(ctx context.Context, op vfs.Op) (vfs.Tx, error) {
+	x, err := fs.begin(ctx, op.Time)
+	if err != nil {
+		return nil, err
+	}
+	return x, nil
+}
 
-// Sync has nothing to do.
-func (fs *FileSystem) Sync(context.Context) error { return nil }
+// Sync makes durable all that was changed and all data written so far.
+func (fs *FileSystem) Sync(context.Context) error {
+	if fs.w == nil {
+		return nil
+	}
+	return fs.w.manager.Sync()
+}
 
-// Close has nothing to do: the device is the caller's.
-func (fs *FileSystem) Close(context.Context) error { return nil }
+// Close frees the orphans and leaves the filesystem clean. The device is the
+// caller's.
+func (fs *FileSystem) Close(ctx context.Context) error {
+	if fs.w == nil {
+		return nil
+	}
+	var first error
+	for first == nil && len(fs.w.orphans) > 0 {
+		first = fs.endOrphan(ctx, fs.w.orphans[len(fs.w.orphans)-1])
+	}
+	if err := fs.w.manager.Close(); err != nil {
+		return err
+	}
+	return first
+}
 
 // beyond is the error for a structure that the device's end cuts off.
 func (fs *FileSystem) beyond(what string, off int64) error {
@@ -177,6 +219,9 @@ func (fs *FileSystem) readBlock(ctx context.Context, blk uint64, kind *txn.Kind,
 	at, err := fs.blockAddr(blk, kind, owner)
 	if err != nil {
 		return nil, err
+	}
+	if owner.tx != nil {
+		return owner.tx.Read(ctx, at, kind)
 	}
 	return fs.store.Read(ctx, at, kind)
 }

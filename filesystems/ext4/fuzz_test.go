@@ -114,7 +114,7 @@ func FuzzDirBlock(f *testing.F) {
 		_ = fsys.verifyDirChecksum(b, txn.Addr{}) // it must not panic; its verdict is TestChecksums'
 		if from, ok := dxPlace(b); ok {
 			w := dxWalk{dir: root, hash: 12345}
-			if w.push(b[from:], false) == nil && w.frames[0].at >= w.frames[0].entries.count() {
+			if w.push(b[from:], 0, false) == nil && w.frames[0].at >= w.frames[0].entries.count() {
 				t.Fatalf("place %d of %d", w.frames[0].at, w.frames[0].entries.count())
 			}
 		}

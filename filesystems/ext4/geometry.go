@@ -31,6 +31,7 @@ type geometry struct {
 	gdtCsum        bool
 	hashUnsigned   bool
 	crcTable       *crc32.Table
+	writable       bool // the filesystem is open for writing
 }
 
 // newGeometry compares every number of the superblock that sizes or places

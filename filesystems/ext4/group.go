@@ -115,6 +115,9 @@ func (fs *FileSystem) descRun(ctx context.Context, group uint32) (*descRun, erro
 
 // group is the verified descriptor of a group.
 func (fs *FileSystem) group(ctx context.Context, group uint32) (groupDesc, error) {
+	if fs.w != nil {
+		return fs.readDesc(ctx, group)
+	}
 	r, err := fs.descRun(ctx, group)
 	if err != nil {
 		return nil, err

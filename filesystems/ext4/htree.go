@@ -31,6 +31,7 @@ func dxPlace(b []byte) (from int, ok bool) {
 type dxFrame struct {
 	entries dxEntries
 	at      int
+	lblk    uint32 // the node's block in the directory
 }
 
 // dxWalk is a way from the root of a hash tree to a leaf.
@@ -38,6 +39,9 @@ type dxWalk struct {
 	dir    *inode
 	frames []dxFrame
 	hash   uint32
+
+	version uint8 // of the hash, as dirHash takes it
+	levels  int   // that an index of this filesystem may have
 }
 
 // errNoIndex says that an index gives no answer: it is damaged, or its hash
@@ -89,10 +93,11 @@ func (w *dxWalk) start(ctx context.Context, m *matcher) (leaf uint32, err error)
 	if !ok || from != dxRootEntries || int(info.indirectLevels()) >= levels {
 		return 0, errNoIndex
 	}
-	if w.hash, ok = m.hash(n.fs.geo.hashVersion(info.hashVersion()), n.fs.sb.hashSeed()); !ok {
+	w.version, w.levels = n.fs.geo.hashVersion(info.hashVersion()), levels
+	if w.hash, ok = m.hash(w.version, n.fs.sb.hashSeed()); !ok {
 		return 0, errNoIndex
 	}
-	if err := w.push(root[dxRootEntries:], false); err != nil {
+	if err := w.push(root[dxRootEntries:], 0, false); err != nil {
 		return 0, err
 	}
 	return w.descend(ctx, int(info.indirectLevels()), false)
@@ -107,7 +112,7 @@ func (g *geometry) hashVersion(version uint8) uint8 {
 }
 
 // push adds a node, at the place in it that leads to the hash, or at the first.
-func (w *dxWalk) push(b []byte, first bool) error {
+func (w *dxWalk) push(b []byte, lblk uint32, first bool) error {
 	e := dxEntries(b)
 	if e.limit() > len(b)/dxEntry || e.count() == 0 || e.count() > e.limit() {
 		return errNoIndex
@@ -121,7 +126,7 @@ func (w *dxWalk) push(b []byte, first bool) error {
 			hi = mid
 		}
 	}
-	w.frames = append(w.frames, dxFrame{entries: e, at: lo - 1})
+	w.frames = append(w.frames, dxFrame{entries: e, at: lo - 1, lblk: lblk})
 	return nil
 }
 
@@ -130,7 +135,8 @@ func (w *dxWalk) push(b []byte, first bool) error {
 func (w *dxWalk) descend(ctx context.Context, levels int, first bool) (leaf uint32, err error) {
 	for range levels {
 		f := w.frames[len(w.frames)-1]
-		b, ok, err := w.dir.dirBlock(ctx, uint64(f.entries.block(f.at)))
+		lblk := f.entries.block(f.at)
+		b, ok, err := w.dir.dirBlock(ctx, uint64(lblk))
 		if err != nil {
 			return 0, err
 		}
@@ -140,7 +146,7 @@ func (w *dxWalk) descend(ctx context.Context, levels int, first bool) (leaf uint
 		if from, is := dxPlace(b); !is || from != dxNodeEntries {
 			return 0, errNoIndex
 		}
-		if err := w.push(b[dxNodeEntries:], first); err != nil {
+		if err := w.push(b[dxNodeEntries:], lblk, first); err != nil {
 			return 0, err
 		}
 	}

@@ -24,27 +24,37 @@ type inode struct {
 	fs  *FileSystem
 	raw rawInode
 	num uint32
+	tx  *txn.Tx // of the change that sees the inode so; nil outside of one
 }
 
 // Inode reads one inode: the root, or one that is not reserved.
 func (fs *FileSystem) Inode(ctx context.Context, ino vfs.Ino) (vfs.Inode, error) {
-	if ino.Tree != 0 || ino.Num > math.MaxUint32 {
-		return nil, syscall.ENOENT
-	}
-	if num := uint32(ino.Num); num == 0 || num > fs.geo.inodes || num < fs.geo.firstIno && num != rootIno {
-		return nil, syscall.ENOENT
-	}
-	n, err := fs.iget(ctx, uint32(ino.Num))
+	num, err := fs.number(ino)
 	if err != nil {
 		return nil, err
 	}
-	if n.raw.links() == 0 {
+	n, err := fs.iget(ctx, num)
+	if err != nil {
+		return nil, err
+	}
+	if n.raw.links() == 0 && (fs.w == nil || n.raw.mode() == 0) { // a writer has inodes that are in use and have no name
 		return nil, syscall.ENOENT
 	}
 	if ino.Gen != 0 && ino.Gen != uint64(n.raw.generation()) {
 		return nil, syscall.ESTALE
 	}
 	return n, nil
+}
+
+// number is the number of an inode that a caller may name.
+func (fs *FileSystem) number(ino vfs.Ino) (uint32, error) {
+	if ino.Tree != 0 || ino.Num > math.MaxUint32 {
+		return 0, syscall.ENOENT
+	}
+	if num := uint32(ino.Num); num == 0 || num > fs.geo.inodes || num < fs.geo.firstIno && num != rootIno {
+		return 0, syscall.ENOENT
+	}
+	return uint32(ino.Num), nil
 }
 
 // iget reads any inode, reserved ones included, and checks what all uses of it
@@ -55,15 +65,23 @@ func (fs *FileSystem) iget(ctx context.Context, num uint32) (*inode, error) {
 		return nil, err
 	}
 	n := &inode{fs: fs, raw: raw, num: num}
-	if len(raw) > oldInodeSize {
-		if extra := raw.extraSize(); extra > len(raw)-oldInodeSize || extra&3 != 0 {
-			return nil, n.corrupt(ctx, "i_extra_isize %d of an inode of %d bytes", extra, len(raw))
+	if err := n.check(ctx); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// check compares what all uses of an inode rely on.
+func (n *inode) check(ctx context.Context) error {
+	if len(n.raw) > oldInodeSize {
+		if extra := n.raw.extraSize(); extra > len(n.raw)-oldInodeSize || extra&3 != 0 {
+			return n.corrupt(ctx, "i_extra_isize %d of an inode of %d bytes", extra, len(n.raw))
 		}
 	}
 	if n.size() < 0 {
-		return nil, n.corrupt(ctx, "i_size %#x", uint64(n.size()))
+		return n.corrupt(ctx, "i_size %#x", uint64(n.size()))
 	}
-	return n, nil
+	return nil
 }
 
 // rawInode gives the verified bytes of an inode, with a fast commit's change.
@@ -114,7 +132,13 @@ func (fs *FileSystem) homeInode(ctx context.Context, num uint32) (rawInode, erro
 }
 
 // tablePiece is the unit of the cached inode tables in bytes, a power of two.
-func (g *geometry) tablePiece() int64 { return int64(min(g.blockSize, max(tablePiece, g.inodeSize))) }
+// A writer changes whole blocks.
+func (g *geometry) tablePiece() int64 {
+	if g.writable {
+		return int64(g.blockSize)
+	}
+	return int64(min(g.blockSize, max(tablePiece, g.inodeSize)))
+}
 
 // tableWindow appends the addresses of the pieces around off in a group's
 // inode table, as far as the table is used.

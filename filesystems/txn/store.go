@@ -25,6 +25,9 @@ type Kind struct {
 	// may put b right where the format keeps bytes elsewhere, as NTFS does with
 	// the ends of sectors: b is not shared before Verify returns.
 	Verify func(b []byte, at Addr) error
+	// Seal makes b what Verify accepts: it sets the checksum. It is called once,
+	// on the private copy of a change that is whole. nil has nothing to do.
+	Seal func(b []byte, at Addr)
 }
 
 // A Store is the cache of verified metadata of one device. Buffers are shared
@@ -33,6 +36,10 @@ type Store struct {
 	dev   block.Device
 	cache *block.Cache[storeKey, []byte]
 	bufs  sync.Pool // *[]byte, for the reads of Prefetch
+
+	// manager is set once, before the first change: it has the blocks that
+	// are newer than dev's. Reads that find a buffer in the cache never ask it.
+	manager *Manager
 }
 
 type storeKey struct {
@@ -71,9 +78,12 @@ func (s *Store) Read(ctx context.Context, at Addr, kind *Kind) ([]byte, error) {
 
 func (s *Store) load(ctx context.Context, at Addr, kind *Kind) ([]byte, error) {
 	return s.cache.Get(ctx, storeKey{at.Off, kind}, func(ctx context.Context) ([]byte, int64, error) {
-		b := make([]byte, at.Len)
-		if err := block.ReadFull(ctx, s.dev, b, at.Off); err != nil {
-			return nil, 0, err
+		b, ok := s.pending(at)
+		if !ok {
+			b = make([]byte, at.Len)
+			if err := block.ReadFull(ctx, s.dev, b, at.Off); err != nil {
+				return nil, 0, err
+			}
 		}
 		if kind.Verify != nil {
 			if err := kind.Verify(b, at); err != nil {
@@ -83,6 +93,26 @@ func (s *Store) load(ctx context.Context, at Addr, kind *Kind) ([]byte, error) {
 		return b, int64(len(b)) + storeCost, nil
 	})
 }
+
+// pending is the block at at where it is newer than the device's.
+func (s *Store) pending(at Addr) ([]byte, bool) {
+	if s.manager == nil {
+		return nil, false
+	}
+	b, ok := s.manager.pending(at.Off)
+	return b, ok && len(b) == at.Len
+}
+
+// publish makes b the buffer at off, for all who read from now on. A read of
+// the device that is under way does not put its older bytes in.
+func (s *Store) publish(off int64, kind *Kind, b []byte) {
+	key := storeKey{off, kind}
+	s.cache.Remove(key)
+	s.cache.Add(key, b, int64(len(b))+storeCost)
+}
+
+// forget takes the buffer at off out of the cache.
+func (s *Store) forget(off int64, kind *Kind) { s.cache.Remove(storeKey{off, kind}) }
 
 const (
 	// prefetchGap is how many unwanted bytes are read to save a request.
@@ -142,14 +172,29 @@ func (s *Store) readBatch(ctx context.Context, batch []Addr, end int64, kind *Ki
 		*buf = make([]byte, end-base)
 	}
 	b := (*buf)[:end-base]
+	epoch := s.epoch()
 	if block.ReadFull(ctx, s.dev, b, base) != nil {
 		return
 	}
 	for _, a := range batch {
+		if s.manager != nil {
+			// A change may have come after the read of the device. Then Read finds the block.
+			if _, newer := s.pending(a); newer || s.epoch() != epoch {
+				continue
+			}
+		}
 		// A copy of its own, so that one kept buffer does not keep the whole read, which serves the next one.
 		one := append([]byte(nil), b[a.Off-base:a.Off-base+int64(a.Len)]...)
 		if kind.Verify == nil || kind.Verify(one, a) == nil {
 			s.cache.Add(storeKey{a.Off, kind}, one, int64(len(one))+storeCost)
 		}
 	}
+}
+
+// epoch counts the changes that were published.
+func (s *Store) epoch() uint64 {
+	if s.manager == nil {
+		return 0
+	}
+	return s.manager.epoch.Load()
 }

@@ -59,6 +59,8 @@ func (s superblock) setCompat(v uint32)   { put32(s, 0x24, v) }
 func (s superblock) setIncompat(v uint32) { put32(s, 0x28, v) }
 func (s superblock) setChecksum(v uint32) { put32(s, 0xFC, v) }
 
+func (s superblock) setChecksumType(v uint8) { s[0x50] = v }
+
 // superblockChecksumOff is s_checksum, zero while it is computed.
 const superblockChecksumOff = 0xFC
 
