@@ -123,6 +123,7 @@ func openWriter(ctx context.Context, fs *FileSystem, dev block.Writer) error {
 	}
 	w.manager = txn.NewManager(fs.store, dev, log, fs.geo.blockSize, txn.ManagerOptions{
 		Activate: fs.activate, Clean: fs.markClean, BeforeCommit: fs.beforeCommit, Log: fs.log, Interval: fs.interval,
+		Marked: fs.sb.hasIncompat(incompatRecover),
 	})
 	if err := fs.processOrphans(ctx); err != nil {
 		return fmt.Errorf("inodes that were deleted while in use cannot be freed: %w", err)

@@ -194,7 +194,7 @@ func (m *Manager) Close() error {
 	m.flush.Lock()
 	defer m.flush.Unlock()
 	ctx := context.Background()
-	if !m.active {
+	if !m.active && !m.opt.Marked {
 		if err := m.home.Sync(BarrierClosed.With(ctx)); err != nil { // of data
 			return m.fail(err)
 		}

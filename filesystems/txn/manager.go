@@ -31,8 +31,9 @@ type ManagerOptions struct {
 	Activate func(ctx context.Context) error
 
 	// Clean takes the mark away, and syncs that with BarrierClosed. It is
-	// called last, where Activate was.
-	Clean func(ctx context.Context) error
+	// called last, where Activate was, or where the volume was marked before.
+	Clean  func(ctx context.Context) error
+	Marked bool
 
 	// BeforeCommit adds to a transaction what changes once in each: the counts
 	// of a superblock. It must edit few blocks.
@@ -53,7 +54,7 @@ type Manager struct {
 	credits   int
 
 	flush  sync.Mutex // one commit or checkpoint at a time; before writer
-	active bool       // guarded by flush: the volume is marked
+	active bool       // guarded by flush: the log may be written
 
 	writer sync.Mutex // held by the open Tx; before mu
 
