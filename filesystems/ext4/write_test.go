@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/guestctl/guestctl/formats/block"
 	"github.com/guestctl/guestctl/formats/block/blocktest"
@@ -221,5 +220,7 @@ func TestWriteBasics(t *testing.T) {
 			_ = path
 		})
 	}
-	_ = time.Now
 }
+
+// newCopy is a copy of the device as it is now.
+func newCopy(w *written) *blocktest.Memory { return blocktest.NewMemory(w.dev.Bytes()) }
