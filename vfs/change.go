@@ -47,3 +47,13 @@ type Place struct {
 	Len     int64
 	Fresh   bool // it reads as zeros: what the caller does not write must be written as zeros
 }
+
+// A Fallocation is a mode of fallocate(2).
+type Fallocation uint32
+
+// The values are Linux's.
+const (
+	FallocateKeepSize  Fallocation = 0x1
+	FallocatePunchHole Fallocation = 0x2
+	FallocateZeroRange Fallocation = 0x10
+)

@@ -22,6 +22,10 @@ type Changer interface {
 	// Truncate sets a file's size. What comes behind the old one reads as zeros.
 	Truncate(ctx context.Context, ino Ino, size int64, now Time) error
 
+	// Fallocate gives a range of a file blocks, holes or zeros. EOPNOTSUPP for
+	// modes that the filesystem does not have.
+	Fallocate(ctx context.Context, ino Ino, off, n int64, mode Fallocation, now Time) error
+
 	// Evict frees an inode that has no name and is in no use any more. It does
 	// nothing to one that has a name.
 	Evict(ctx context.Context, ino Ino, now Time) error

@@ -33,7 +33,7 @@ func (g *geometry) groupOf(blk uint64) (group uint32, bit uint64) {
 func (fs *FileSystem) freshBlockBitmap(d groupDesc, group uint32) []byte {
 	b := make([]byte, fs.geo.blockSize)
 	super, descs := fs.copies(group)
-	for i := range super*(1+uint64(fs.sb.reservedGDTBlocks())) + descs {
+	for i := range min(super*(1+uint64(fs.sb.reservedGDTBlocks()))+descs, fs.geo.groupBlocks(group)) {
 		setBit(b, i)
 	}
 	mark := func(blk, n uint64) {
@@ -185,6 +185,19 @@ func (fs *FileSystem) reserve(ctx context.Context, goal, want uint64) (span, err
 	}
 	fs.hold(best)
 	return best, nil
+}
+
+// reserveData is reserve for data, outside of any change: where the disk is
+// full but for blocks that wait for a commit, it commits.
+func (fs *FileSystem) reserveData(ctx context.Context, goal, want uint64) (span, error) {
+	s, err := fs.reserve(ctx, goal, want)
+	if err == syscall.ENOSPC {
+		if err := fs.w.manager.Sync(); err != nil {
+			return span{}, err
+		}
+		s, err = fs.reserve(ctx, goal, want)
+	}
+	return s, err
 }
 
 // findRun finds want clear bits in a row, in both bitmaps, from a bit on and

@@ -17,8 +17,8 @@ func (x *tx) cut(ctx context.Context, n *inode, from uint64) (done bool, err err
 	if t := n.fileType(); t != syscall.S_IFREG && t != syscall.S_IFDIR && t != syscall.S_IFLNK || n.fastSymlink() && t == syscall.S_IFLNK {
 		return true, nil
 	}
-	if !n.flag(flagExtents) {
-		return false, ondisk.Unsupported("ext4 filesystem", "freeing blocks of inode %d, which has a block map", n.num)
+	if err := n.mayFree(); err != nil {
+		return false, err
 	}
 	return x.removeExtents(ctx, n, from, endOfFile, true)
 }

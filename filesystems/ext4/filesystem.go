@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"syscall"
-	"time"
 
 	"github.com/guestctl/guestctl/filesystems/txn"
 	"github.com/guestctl/guestctl/formats/block"
@@ -38,8 +37,7 @@ type FileSystem struct {
 	edits   *edits     // what fast commits change; nil for most filesystems
 	orphans orphans    // what the kernel would free
 
-	w        *writer       // nil where the filesystem is read-only
-	interval time.Duration // of commits; 0 is txn's own
+	w *writer // nil where the filesystem is read-only
 }
 
 // kinds are the types of metadata buffers, verified as they enter memory.

@@ -66,6 +66,9 @@ func (x *tx) removable(ctx context.Context, n *inode, isDir bool) error {
 	if n.flag(flagImmutable | flagAppend) {
 		return syscall.EPERM
 	}
+	if err := n.mayFree(); err != nil {
+		return err
+	}
 	if isDir {
 		if n.flag(flagInlineData) {
 			return n.corrupt(ctx, "an inline directory without the feature")
@@ -77,6 +80,23 @@ func (x *tx) removable(ctx context.Context, n *inode, isDir bool) error {
 		if !empty {
 			return syscall.ENOTEMPTY
 		}
+	}
+	return nil
+}
+
+// mayFree says why the blocks of an inode could not be freed.
+func (n *inode) mayFree() error {
+	switch n.fileType() {
+	case syscall.S_IFLNK:
+		if n.fastSymlink() {
+			return nil
+		}
+	case syscall.S_IFREG, syscall.S_IFDIR:
+	default:
+		return nil
+	}
+	if !n.flag(flagExtents) {
+		return ondisk.Unsupported("ext4 filesystem", "freeing inode %d, which has a block map", n.num)
 	}
 	return nil
 }

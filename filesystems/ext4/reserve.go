@@ -54,7 +54,7 @@ func (fs *FileSystem) Reserve(ctx context.Context, ino vfs.Ino, off, count int64
 		p := vfs.Place{Dev: fs.w.dev, FileOff: int64(lblk << bits)}
 		switch {
 		case at.hole():
-			s, err := fs.reserve(ctx, fs.dataGoal(ctx, n, lblk), want)
+			s, err := fs.reserveData(ctx, fs.dataGoal(ctx, n, lblk), want)
 			if err != nil {
 				if len(r.Places) > 0 {
 					return r, nil

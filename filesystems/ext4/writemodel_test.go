@@ -45,7 +45,7 @@ func (m *model) step(w *written, r *rand.Rand, i int) error {
 	dir := anyKey(r, m.dirs)
 	name := fmt.Sprintf("%d-%s", i, strings.Repeat("n", r.IntN(80)))
 	path := dir + "/" + name
-	k := r.IntN(20)
+	k := r.IntN(22)
 	if len(m.files) == 0 {
 		k = 0
 	}
@@ -138,6 +138,24 @@ func (m *model) step(w *written, r *rand.Rand, i int) error {
 		return w.do(func(x *tx) error {
 			return x.SetXattr(ctx, m.inos[f], fmt.Sprintf("user.a%d", r.IntN(6)), bytes.Repeat([]byte{'v'}, r.IntN(120)), 0)
 		})
+	}
+	if k >= 20 {
+		f := anyKey(r, m.files)
+		b := m.files[f]
+		off, n := r.IntN(len(b)+9000), 1+r.IntN(60_000)
+		mode := [...]vfs.Fallocation{0, vfs.FallocateKeepSize, vfs.FallocateKeepSize | vfs.FallocatePunchHole, vfs.FallocateZeroRange,
+			vfs.FallocateZeroRange | vfs.FallocateKeepSize}[r.IntN(5)]
+		if err := w.Fallocate(ctx, m.inos[f], int64(off), int64(n), mode, testTime); err != nil {
+			return err
+		}
+		if mode&vfs.FallocateKeepSize == 0 && off+n > len(b) {
+			b = append(b, make([]byte, off+n-len(b))...)
+		}
+		if mode&(vfs.FallocatePunchHole|vfs.FallocateZeroRange) != 0 && off < len(b) {
+			clear(b[off:min(len(b), off+n)])
+		}
+		m.files[f] = b
+		return nil
 	}
 	return w.Sync(ctx)
 }

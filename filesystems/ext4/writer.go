@@ -122,7 +122,7 @@ func openWriter(ctx context.Context, fs *FileSystem, dev block.Writer) error {
 		return err
 	}
 	w.manager = txn.NewManager(fs.store, dev, log, fs.geo.blockSize, txn.ManagerOptions{
-		Activate: fs.activate, Clean: fs.markClean, BeforeCommit: fs.beforeCommit, Log: fs.log, Interval: fs.interval,
+		Activate: fs.activate, Clean: fs.markClean, BeforeCommit: fs.beforeCommit, Log: fs.log,
 		Marked: fs.sb.hasIncompat(incompatRecover),
 	})
 	if err := fs.processOrphans(ctx); err != nil {
