@@ -1,5 +1,5 @@
-// Package ext4 reads ext2, ext3 and ext4, as the Linux kernel's
-// Documentation/filesystems/ext4 describes them.
+// Package ext4 reads ext2, ext3 and ext4, and writes ext4, as the Linux
+// kernel's Documentation/filesystems/ext4 describes them.
 //
 // # What it reads
 //
@@ -16,6 +16,38 @@
 // over the device that was given, which is never written. Fast commits are
 // edits beside it, asked at three places: the bytes of an inode, the map of a
 // file, the names of a directory.
+//
+// # What it writes
+//
+// A filesystem with extents, filetype and an internal journal, and with no
+// features but those that writer.go lists: others make it read-only, by name.
+// Not written are bigalloc, inline_data, ea_inode, casefold, encrypt, meta_bg,
+// mmp, quota, project, verity, large_dir, and so ext2 and ext3, whose files
+// have block maps; a file with a block map in an ext4 is neither written nor
+// freed. A filesystem in which the kernel found errors, or that has fast
+// commits or entries of the orphan file to replay, is not written either.
+//
+// A change is a tx, on filesystems/txn: it reads the state it has made so far,
+// and ends whole or leaves nothing. Checksums are set when it ends: inodes,
+// then bitmaps in their descriptors, then descriptors; blocks of directories,
+// extents and attributes by their Kinds. Counts in the superblock are set once
+// a transaction. At a writable open the journal is replayed home, the orphan
+// list is processed, and with the first change needs_recovery is set; Close
+// takes it away.
+//
+// Blocks are chosen first-fit from a goal: behind the file's last block, or in
+// its inode's group. A block that was freed is held back until that is durable.
+// Bitmaps are compared with their descriptors before the first change of a
+// group. Uninitialised groups are initialised by their first use.
+//
+// Data are written home before anything refers to them (Reserve, Extend). A
+// cut to the middle of a block writes zeros behind the new end first, as the
+// kernel does, so that a crash may show zeros there with the old size. An inode
+// without a name is on the orphan list until Evict; what is too much for one
+// change is a chain of them, the inode on that list meanwhile.
+//
+// A vfs.Inode is a view of what was at its time: whoever changes an inode reads
+// it anew.
 //
 // # What it shows
 //
@@ -52,7 +84,9 @@
 //
 // # Locks
 //
-// None of its own. All that changes after open is in the caches of
+// writer.mu guards the allocators' tables. It is taken inside of a change and
+// outside, is held while a bitmap is read, and nothing but the caches' locks
+// are taken under it. Otherwise all that changes after open is in
 // filesystems/txn and formats/block.
 //
 // This package may change; the stable packages are vfs, formats, filesystems

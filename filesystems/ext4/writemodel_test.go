@@ -200,6 +200,9 @@ func TestWriteModel(t *testing.T) {
 			continue // the kernel's pages are smaller
 		}
 		t.Run(name, func(t *testing.T) {
+			if name == "no flex" || name == "no 64bit" || name == "2k 512" || name == "default" {
+				images.NeedLong(t)
+			}
 			w := mkfs(t, "32M", options...)
 			m, r := newModel(w), rand.New(rand.NewPCG(4, 5))
 			for i := range 350 {

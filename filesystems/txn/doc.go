@@ -33,7 +33,8 @@
 // # The protocol
 //
 // Each barrier has a name, which travels in the context of its Sync. The test
-// named beside it, in tests/crash, fails when that barrier is left out.
+// named beside it, in tests/crash or in ext4/jbd2, fails when that barrier is
+// left out.
 //
 // Data. New data are written home into blocks that nothing refers to, and only
 // then a Tx maps them. A block that a Tx frees is not given out again before

@@ -3,6 +3,7 @@ package crash
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -127,14 +128,14 @@ func (c *Checker) Silent(ctx context.Context, image []byte) error {
 	}
 	out, err := exec.CommandContext(ctx, "e2fsck", "-fn", path).CombinedOutput()
 	if err != nil || strings.Count(string(out), "\n") > 7 {
-		return fmt.Errorf("e2fsck -fn: %w: %s", err, out)
+		return fmt.Errorf("e2fsck -fn: %v: %s", err, out)
 	}
 	return nil
 }
 
 func exitOver(err error, code int) bool {
-	e, ok := err.(*exec.ExitError)
-	return err != nil && (!ok || e.ExitCode() > code)
+	var e *exec.ExitError
+	return err != nil && (!errors.As(err, &e) || e.ExitCode() > code)
 }
 
 // Marked says what is wrong with the marks of an ext4 image: a journal that

@@ -141,8 +141,8 @@ func crashAll(t *testing.T, runs uint64) {
 			image, journal := mkfs(t, options...)
 			total := 0
 			for seed := range runs {
-				trace, c := record(t, image, "", seed, 100, seed%2 == 0)
-				n, err := search(t, trace, c, journal, seed, 50)
+				trace, c := record(t, image, "", seed, 70, seed%2 == 0)
+				n, err := search(t, trace, c, journal, seed, 40)
 				if err != nil {
 					t.Fatalf("seed %d: %v", seed, err)
 				}
