@@ -244,3 +244,48 @@ func TestKindString(t *testing.T) {
 		t.Error("names")
 	}
 }
+
+// TestSectionWrites changes what is inside and refuses what is not.
+func TestSectionWrites(t *testing.T) {
+	dev, b := memory(3, 100_000)
+	outer, err := block.Section(dev, 1000, 90_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := block.Section(outer, 500, 50_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, ok := part.(block.Writer)
+	if !ok {
+		t.Fatal("a section of a Writer is no Writer")
+	}
+	if n, err := w.WriteAt(ctx, []byte("hello"), 49_995); n != 5 || err != nil {
+		t.Errorf("at the end: %d, %v", n, err)
+	}
+	copy(b[1500+49_995:], "hello")
+	if err := w.Zero(ctx, 7, 100); err != nil {
+		t.Error(err)
+	}
+	clear(b[1507:1607])
+	for _, off := range []int64{-1, 49_996, 50_000, math.MaxInt64} {
+		if n, err := w.WriteAt(ctx, []byte("hello"), off); n != 0 || !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("WriteAt(%d) = %d, %v", off, n, err)
+		}
+		if err := w.Zero(ctx, off, 5); !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("Zero(%d) = %v", off, err)
+		}
+	}
+	if err := w.Zero(ctx, 0, -1); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("Zero of less than nothing: %v", err)
+	}
+	if err := w.Sync(ctx); err != nil {
+		t.Error(err)
+	}
+	blocktest.Run(t, dev, b)
+	if s, err := block.Section(block.ReadOnly(dev), 0, 10); err != nil {
+		t.Error(err)
+	} else if _, ok := s.(block.Writer); ok {
+		t.Error("a section of what may not be written is a Writer")
+	}
+}

@@ -194,6 +194,9 @@ func TestLVM(t *testing.T) {
 			continue
 		}
 		blocktest.Run(t, v.Dev, want[v.UUID])
+		if _, ok := v.Dev.(block.Writer); ok {
+			t.Errorf("%s can be written", v.Name)
+		}
 	}
 	if found != len(want) || found != 3 {
 		t.Errorf("%d volumes, lvs has %d", found, len(want))

@@ -14,6 +14,7 @@ import (
 	diskfs "github.com/diskfs/go-diskfs"
 	"github.com/diskfs/go-diskfs/partition/gpt"
 
+	"github.com/guestctl/guestctl/formats/block"
 	"github.com/guestctl/guestctl/formats/raw"
 	"github.com/guestctl/guestctl/formats/volume"
 	"github.com/guestctl/guestctl/tests/images"
@@ -340,5 +341,30 @@ func TestSeveralDisks(t *testing.T) {
 	}
 	if got := strings.Join(names, " "); got != "sda1 sda2 sdb sdc1" {
 		t.Errorf("volumes %s", got)
+	}
+}
+
+// TestWritable: a partition is as writable as its disk, and what lies on one is not.
+func TestWritable(t *testing.T) {
+	path := sfdisk(t, 8<<20, "label: gpt\n- - L\n")
+	for _, writable := range []bool{false, true} {
+		f, err := raw.OpenFile(path, raw.Options{Writable: writable})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var dev block.Device = f
+		if writable {
+			if dev, err = f.Writer(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		vols, _, err := volume.Scan(t.Context(), []volume.Device{{Name: "sda", Dev: dev}}, volume.Options{})
+		if err != nil || len(vols) != 1 {
+			t.Fatalf("%d volumes, %v", len(vols), err)
+		}
+		if _, ok := vols[0].Dev.(block.Writer); ok != writable {
+			t.Errorf("the disk is open for writing: %v, its partition: %v", writable, ok)
+		}
+		f.Close()
 	}
 }

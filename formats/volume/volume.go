@@ -34,6 +34,13 @@
 // md0 or md127. Of two volumes with one name the second gets "~2" and so on,
 // with a warning.
 //
+// # Writing
+//
+// The Dev of a disk and of its partitions is a block.Writer where the disk's
+// Device is one. That of any other volume never is, and so nothing on it is,
+// though it lie in one stretch: logical volumes may have a snapshot, and arrays
+// have copies that would differ.
+//
 // # Order
 //
 // Volumes are listed disk by disk, each before those that lie on it, partitions
@@ -51,6 +58,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/guestctl/guestctl/formats/block"
 	"github.com/guestctl/guestctl/formats/ondisk"
 	"github.com/guestctl/guestctl/formats/volume/bitlocker"
 	"github.com/guestctl/guestctl/formats/volume/gpt"
@@ -184,6 +192,9 @@ func (s *scanner) take(name string, v Volume, opt Options) {
 	if len(s.nodes) >= scheme.MaxDevices {
 		opt.Warn(ondisk.Unsupported("disks", "more than %d volumes", scheme.MaxDevices))
 		return
+	}
+	if v.Dev != nil && !IsTable(name) {
+		v.Dev = block.ReadOnly(v.Dev)
 	}
 	n := &node{volume: v}
 	for _, on := range v.On {
