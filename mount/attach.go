@@ -61,7 +61,10 @@ func attachDirect(dir string, opt Options) (int, Reason, error) {
 	if err != nil {
 		return -1, reason, err
 	}
-	flags := uintptr(unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV)
+	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV)
+	if !opt.Writable {
+		flags |= unix.MS_RDONLY
+	}
 	data := []string{
 		"fd=" + strconv.Itoa(fd),
 		"rootmode=40000",

@@ -12,14 +12,6 @@ import (
 // The first offsets of a directory are "." and ".."; then comes entry 0 of window 0.
 const firstEntry = 2
 
-// OpenDir latches: the kernel never asks again, keeps the listing, and sends neither OPENDIR nor RELEASEDIR.
-func (m *fileSystem) OpenDir(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status {
-	return fuse.ENOSYS
-}
-
-// FsyncDir latches likewise.
-func (m *fileSystem) FsyncDir(<-chan struct{}, *fuse.FsyncIn) fuse.Status { return fuse.ENOSYS }
-
 // ReadDir lists names.
 func (m *fileSystem) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	return m.list(in, func(_ vfs.Node, e fuse.DirEntry, _ int) bool {
@@ -33,7 +25,7 @@ func (m *fileSystem) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEn
 // ReadDirPlus lists names with all that a lookup of each would tell.
 func (m *fileSystem) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	var known []placed
-	if in.Offset == 0 {
+	if in.Offset == 0 && !m.live {
 		m.scout.wasListed(in.NodeId)
 	}
 	defer func() { m.places.putAll(known) }()
@@ -95,7 +87,7 @@ func (m *fileSystem) list(in *fuse.ReadIn,
 	added := in.Offset < firstEntry
 	for {
 		index := off - firstEntry
-		w, err := m.dirs.window(in.NodeId, dir, index/uint64(m.dirs.size))
+		w, err := m.window(in, dir, index/uint64(m.dirs.size))
 		if w == nil {
 			if err == nil || added {
 				return fuse.OK // past the end
@@ -108,6 +100,10 @@ func (m *fileSystem) list(in *fuse.ReadIn,
 		}
 		for ; at < len(w.entries); at++ {
 			e := &w.entries[at]
+			if !m.stillThere(dir, w, at) {
+				off++
+				continue
+			}
 			entry := fuse.DirEntry{Name: w.name(at), Mode: uint32(e.typ) << 12, Off: off + 1}
 			if !add(dir, entry, e.ino, int(off-firstEntry)) {
 				return fuse.OK
@@ -122,6 +118,14 @@ func (m *fileSystem) list(in *fuse.ReadIn,
 			return fuse.OK
 		}
 	}
+}
+
+// window is window k of the listing that a request goes on with.
+func (m *fileSystem) window(in *fuse.ReadIn, dir vfs.Node, k uint64) (*window, error) {
+	if !m.live {
+		return m.dirs.window(in.NodeId, dir, k)
+	}
+	return m.handles.get(in.Fh).window(m, dir, k, in.Offset == 0)
 }
 
 // parentNumber is the number of a directory's parent, where it is remembered; else the directory's own.

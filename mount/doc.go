@@ -10,6 +10,7 @@
 //   - A window is a part of a directory's listing: up to 128 Ki entries in the order of their inode numbers.
 //   - A place is where a node was last listed: its directory and its position there.
 //   - The scout and the pusher are the two goroutines that work ahead of requests.
+//   - A live mount shows a tree that may change, through the mount itself or another client of the tree.
 //   - To push is to send a file's contents to the kernel before it is asked for (FUSE_NOTIFY_STORE).
 //
 // # What the kernel keeps
@@ -22,6 +23,19 @@
 //
 // Files of a vfs.Static are made when they are first looked at. They are listed without attributes, and are asked for
 // each time.
+//
+// # Changes
+//
+// On a live mount nothing latches. OPEN and OPENDIR are answered, so that an inode which loses its last name is kept until
+// its last RELEASE; who holds it in another way (O_PATH, a working directory) gets ESTALE then. What the kernel was told
+// stays good, since all changes go through it; what another client of the tree changes a messenger has it forget.
+// A program that writes waits for each WRITE (write-through): what a killed daemon was told is at home in the image, mtime
+// is ours to set, and a close has nothing to say (FOPEN_NOFLUSH). The writeback cache was slower for small files and no
+// faster for large ones. fsync(2) returns when the image is durable, and everything else is within five seconds.
+// access times are not changed by reading.
+//
+// An open directory is listed as it was when the listing began, so that nothing is missed while a program deletes what it
+// is told; but a name is told to the kernel only if it still means the same, or the kernel would believe in it for a day.
 //
 // # Directories
 //
@@ -41,7 +55,12 @@
 // Without allow_other only the mounting user reaches the mount, and the kernel checks neither owners nor modes: he acts as
 // root inside the guest, whose modes are shown as they are, 0000 included. access(2) then asks us, since root too may only
 // execute what has an x. With allow_other the kernel checks them (default_permissions), and POSIX ACLs too, which it
-// fetches once per inode, where a filesystem has extended attributes. Mounts are always ro, nodev and nosuid.
+// fetches once per inode, where a filesystem has extended attributes. Mounts are always nodev and nosuid, and read-only
+// unless Options.Writable.
+//
+// New files are root's, or Options.UID's, where nobody else reaches the mount, and else the caller's. The kernel clears
+// set-ID bits and file capabilities when somebody writes, and checks sticky directories itself even where it checks
+// nothing else: an ordinary user who is to delete in a guest's /tmp sets Options.UID to himself.
 //
 // # Mounting
 //
@@ -62,6 +81,8 @@
 //
 // # Locks
 //
-// Each is a leaf: nothing is called under places.mu and faultLog.mu. The pusher stores with no lock held, since a store
+// dirHandle.mu is held while a listing is made, before the locks of vfs. The others are leaves: nothing is called under
+// places.mu, dirHandles.mu, messenger.mu and faultLog.mu. The messenger and the pusher call the kernel with no lock held,
+// since it may wait for a request that waits for us. The pusher stores with no lock held, since a store
 // waits for pages that another goroutine has yet to fill.
 package mount

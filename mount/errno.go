@@ -19,6 +19,9 @@ func (m *fileSystem) status(err error) fuse.Status {
 	if err == nil {
 		return fuse.OK
 	}
+	if errno, bare := err.(syscall.Errno); bare && (errno == syscall.EOPNOTSUPP || errno == syscall.ESTALE) {
+		return fuse.Status(errno) // the answer, and there is no more to tell
+	}
 	errno := errnoOf(err)
 	switch errno {
 	case syscall.EIO, syscall.EUCLEAN, syscall.EBADMSG, syscall.EOPNOTSUPP, syscall.ESTALE, syscall.ENOMEM:

@@ -11,17 +11,6 @@ import (
 	"github.com/guestctl/guestctl/vfs"
 )
 
-// Open latches: the kernel opens files without asking, keeps their pages, and sends neither OPEN nor RELEASE.
-func (m *fileSystem) Open(<-chan struct{}, *fuse.OpenIn, *fuse.OpenOut) fuse.Status {
-	return fuse.ENOSYS
-}
-
-// Flush latches.
-func (m *fileSystem) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.ENOSYS }
-
-// Fsync latches: there is nothing to write.
-func (m *fileSystem) Fsync(<-chan struct{}, *fuse.FsyncIn) fuse.Status { return fuse.ENOSYS }
-
 // Read fills buf, which go-fuse lends. Where a part cannot be read the whole request fails: the kernel takes a short
 // reply for the end of the file, and asks again page by page for one that failed.
 func (m *fileSystem) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
@@ -39,10 +28,11 @@ func (m *fileSystem) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.
 		m.push.wasRead(in.NodeId)
 	}
 	buf = buf[:block.Clamp(off, min(int64(in.Size), int64(len(buf))), size)]
-	if _, err := vfs.ReadAt(m.ctx, f, buf, off); err != nil && err != io.EOF {
+	got, err := vfs.ReadAt(m.ctx, f, buf, off)
+	if err != nil && err != io.EOF {
 		return nil, m.status(&vfs.OpError{Op: "read file", Volume: n.Tree.Name(), Ino: n.Ino, Err: err})
 	}
-	return fuse.ReadResultData(buf), fuse.OK
+	return fuse.ReadResultData(buf[:got]), fuse.OK // fewer where the file was cut since
 }
 
 // Lseek is SEEK_DATA and SEEK_HOLE; the kernel does the others.

@@ -23,6 +23,13 @@ type fileSystem struct {
 	opt    Options
 	xattrs bool // some inode may have extended attributes, and they are shown
 
+	// live says that what is shown may change: nothing that latches is answered then.
+	live     bool
+	writable bool                      // changes are taken through this mount
+	clients  map[*vfs.Tree]*vfs.Client // of all trees
+	handles  *dirHandles
+	told     *messenger // nil where nothing changes
+
 	attrTTL, entryTTL, negativeTTL time.Duration
 
 	ctx    context.Context // ends with the connection, not with a request
@@ -67,6 +74,8 @@ func newFileSystem(ns *vfs.Namespace, dir string, opt Options) *fileSystem {
 		negativeTTL:   timeout(opt.NegativeTimeout),
 		faults:        newFaultLog(opt.Log),
 		places:        newPlaces(),
+		clients:       make(map[*vfs.Tree]*vfs.Client),
+		handles:       newDirHandles(),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.rootNo = ns.Number(m.root)
@@ -75,19 +84,35 @@ func newFileSystem(ns *vfs.Namespace, dir string, opt Options) *fileSystem {
 	readOnly := true
 	for _, t := range ns.Trees() {
 		info := t.FileSystem().Info()
-		m.xattrs = m.xattrs || info.HasXattrs
+		m.xattrs = m.xattrs || info.HasXattrs || t.Writable() && !info.NoACLs
 		readOnly = readOnly && info.ReadOnly
+		m.live = m.live || t.Writable()
 	}
 	m.xattrs = m.xattrs && !opt.NoXattr
+	m.writable = m.live && opt.Writable
+	m.join()
 	if readOnly && !opt.NoPush {
 		m.push = newPusher(m)
 	}
 	return m
 }
 
+// join makes the mount a client of every tree.
+func (m *fileSystem) join() {
+	if m.live {
+		m.told = newMessenger(m)
+	}
+	for _, t := range m.ns.Trees() {
+		m.clients[t] = t.Client(func(e vfs.Event) { m.told.add(t, e) })
+	}
+}
+
 // start is called when the kernel is connected, before the first request is served.
-func (m *fileSystem) start(conn storer) {
+func (m *fileSystem) start(conn kernel) {
 	m.scout.start()
+	if m.told != nil {
+		m.told.start(conn)
+	}
 	if m.push != nil {
 		m.push.start(conn)
 	}
@@ -99,6 +124,12 @@ func (m *fileSystem) stop() {
 	m.scout.wait()
 	if m.push != nil {
 		m.push.wait()
+	}
+	if m.told != nil {
+		m.told.wait()
+	}
+	for _, c := range m.clients {
+		c.Close(context.Background())
 	}
 }
 
@@ -211,7 +242,9 @@ func (m *fileSystem) Forget(uint64, uint64) {}
 func (m *fileSystem) Access(_ <-chan struct{}, in *fuse.AccessIn) fuse.Status {
 	const execute, write = 1, 2
 	if in.Mask&write != 0 {
-		return fuse.EROFS
+		if n, err := m.node(in.NodeId); err != nil || !m.writable || !n.Tree.Writable() {
+			return fuse.EROFS
+		}
 	}
 	if in.Mask&execute == 0 {
 		return fuse.OK

@@ -32,7 +32,11 @@ func attachHelper(ctx context.Context, dir string, opt Options) (fd int, reason 
 	defer ours.Close()
 	defer theirs.Close()
 
-	list := []string{"ro", "nosuid", "nodev", "max_read=" + strconv.Itoa(maxRequest),
+	access := "ro"
+	if opt.Writable {
+		access = "rw"
+	}
+	list := []string{access, "nosuid", "nodev", "max_read=" + strconv.Itoa(maxRequest),
 		"fsname=" + escapeOption(opt.FSName), "subtype=" + escapeOption(opt.Subtype)}
 	for _, o := range opt.kernelOptions() {
 		list = append(list, escapeOption(o))

@@ -47,6 +47,8 @@ type window struct {
 	next    vfs.Cursor // where the next window starts
 	last    bool       // there is none
 
+	removals uint64 // of the tree, when the window was made
+
 	fetched atomic.Int32 // inodes of the entries before this one were read ahead
 	scouted atomic.Bool  // by the scout, and no listing began since
 	pushed  pushState    // the pusher's own
@@ -109,7 +111,7 @@ func (l *listings) window(id uint64, dir vfs.Node, k uint64) (*window, error) {
 
 // read makes the window that starts at from.
 func (l *listings) read(ctx context.Context, dir vfs.Node, from vfs.Cursor) (*window, error) {
-	w := &window{last: true}
+	w := &window{last: true, removals: dir.Tree.Removals()}
 	var names strings.Builder
 	var failed error
 	for e, err := range l.m.ns.Entries(ctx, dir, from) {

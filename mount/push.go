@@ -32,9 +32,11 @@ const (
 	pushAgain = 2 * time.Second
 )
 
-// A storer puts data into the kernel's page cache: *fuse.Server.
-type storer interface {
+// A kernel is what takes data into the page cache, and forgets what it knows: *fuse.Server.
+type kernel interface {
 	InodeNotifyStoreCache(node uint64, offset int64, data []byte) fuse.Status
+	InodeNotify(node uint64, off, length int64) fuse.Status
+	EntryNotify(parent uint64, name string) fuse.Status
 }
 
 // A pusher sends small files to the kernel before they are asked for. A READ of a small file says that its directory is
@@ -47,7 +49,7 @@ type storer interface {
 // goroutine does it, holding no lock, since storing waits for pages whose READ another goroutine has yet to answer.
 type pusher struct {
 	m    *fileSystem
-	conn storer
+	conn kernel
 	jobs chan place
 	done sync.WaitGroup
 
@@ -88,7 +90,7 @@ type pushed struct {
 
 func newPusher(m *fileSystem) *pusher { return &pusher{m: m, jobs: make(chan place, pushQueue)} }
 
-func (p *pusher) start(conn storer) {
+func (p *pusher) start(conn kernel) {
 	p.conn = conn
 	p.done.Go(func() {
 		for {

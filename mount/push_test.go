@@ -42,6 +42,9 @@ func (k *keeper) InodeNotifyStoreCache(id uint64, off int64, data []byte) fuse.S
 	return fuse.OK
 }
 
+func (k *keeper) InodeNotify(uint64, int64, int64) fuse.Status { return fuse.OK }
+func (k *keeper) EntryNotify(uint64, string) fuse.Status       { return fuse.OK }
+
 func (k *keeper) has(id uint64) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -57,10 +57,23 @@ func (m *fileSystem) serverOptions() *fuse.MountOptions {
 		// The page cache is right for as long as the mount lives.
 		ExplicitDataCacheControl: true,
 		EnableSymlinkCaching:     true,
-		ExtraCapabilities:        fuse.CAP_NO_OPENDIR_SUPPORT | fuse.CAP_EXPORT_SUPPORT,
+		ExtraCapabilities:        m.capabilities(),
 		Logger:                   slog.NewLogLogger(m.opt.Log.Handler(), slog.LevelDebug),
 		PanicHandler:             m.panicked,
 	}
+}
+
+// capabilities are those that go-fuse does not ask for by itself. The umask is applied here, since a default ACL takes its
+// place.
+func (m *fileSystem) capabilities() uint64 {
+	all := uint64(fuse.CAP_EXPORT_SUPPORT)
+	if m.writable {
+		all |= fuse.CAP_DONT_MASK
+	}
+	if !m.live {
+		all |= fuse.CAP_NO_OPENDIR_SUPPORT
+	}
+	return all
 }
 
 // panicked answers for a request whose handler panicked.

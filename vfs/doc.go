@@ -10,6 +10,7 @@
 //     (a btrfs subvolume; 0 elsewhere) and its generation.
 //   - A Tree is an attached FileSystem: it owns the inode locks and the cache of
 //     inodes.
+//   - A Client is one of those who change a Tree and show it.
 //   - A Namespace puts trees together: it resolves paths, crosses mount points,
 //     resolves symlinks inside the guest and gives each (tree, inode) a number
 //     that is unique in the whole.
@@ -24,6 +25,25 @@
 // block.Device.Locate where a part of a volume lies. ReadAt in this package
 // joins the two and fills the caller's buffer, in parallel where a request
 // spans several places. Holes and unwritten extents are zeros.
+//
+// # Writing
+//
+// A Changer is a FileSystem that can be changed, and a Client changes it: each
+// operation takes the locks it needs, makes one Tx, or the chain of them that
+// the Changer makes itself, gives the locks back and then tells the other
+// Clients. It is durable after Sync. Bytes go home first and are mapped then
+// (WriteAt), so that no crash shows another file's.
+//
+// An inode that loses its last name is freed at once, or, where a Client has it
+// open, when the last one releases it. What a Tree without a Changer shows, or
+// one that is read-only, answers EROFS to every change.
+//
+// The inodes of a writable Tree are not cached: each question reads the inode
+// anew under its lock, and ReadAt and the seeks keep the lock until they are
+// done. So what a reader sees is one state, and no block that it reads becomes
+// another file's meanwhile. No lock is held while a listing is consumed: entries
+// are taken in large pieces, and a Cursor keeps its place between them as well
+// as the FileSystem can.
 //
 // # Names
 //
@@ -40,10 +60,17 @@
 //
 // # Locks, in order
 //
-//	Tree inode locks: ancestors first, then ascending numbers
+//	inode locks of a writable Tree: all that an operation needs, in ascending order of (Ino.Tree, Ino.Num)
 //	  FileSystem.Begin (waits for log room)
 //	    the driver's own locks, the metadata cache's locks
-//	Namespace.mu and Tree.mu are leaves: nothing is called under them.
+//	Namespace.mu, inodeLocks.mu, writable.mu and inomap.mu are leaves: nothing is called under them.
+//
+// An operation locks what it names: the directories whose entries it changes
+// and the file whose bytes or attributes it changes, never one after it has
+// another; so the order needs no knowledge of who is whose ancestor. An inode
+// that only loses or gains a name is not locked: one Tx is open at a time, and
+// looks at it anew. Device I/O under a lock is that of the locked inode only.
+// Clients are told with no lock held.
 //
 // Readers of a read-only FileSystem take no inode lock: nothing changes.
 package vfs

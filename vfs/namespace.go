@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -181,6 +182,32 @@ func (s *nsState) cross(n Node) Node {
 		}
 		n = top
 	}
+}
+
+// Fixed says whether name in dir belongs to the Namespace and not to the guest:
+// what is hidden there, or a directory that another tree covers. It cannot be
+// taken away or renamed.
+func (ns *Namespace) Fixed(ctx context.Context, dir Node, name string) (bool, error) {
+	s := ns.state.Load()
+	if _, hidden := s.hidden[name]; hidden && keyOf(dir) == keyOf(s.root) {
+		return true, nil
+	}
+	if len(s.covers) == 0 {
+		return false, nil
+	}
+	f, err := dir.Tree.Inode(ctx, dir.Ino)
+	if err != nil {
+		return false, err
+	}
+	ino, err := f.Lookup(ctx, name)
+	switch {
+	case errors.Is(err, syscall.ENOENT):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	_, covered := s.covers[keyOf(Node{dir.Tree, ino})]
+	return covered, nil
 }
 
 // Lookup finds name in dir. "." is dir itself; ".." is not known here and

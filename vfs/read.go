@@ -24,7 +24,18 @@ const (
 //
 // Pieces that lie in several places are read in parallel. Where one fails, the
 // bytes before the failure are good and counted.
+//
+// The inode of a writable Tree is locked until the bytes are read: its blocks
+// may not become another file's meanwhile.
 func ReadAt(ctx context.Context, f Inode, p []byte, off int64) (int, error) {
+	if live, ok := f.(*liveInode); ok {
+		now, unlock, err := live.now(ctx)
+		if err != nil {
+			return 0, err
+		}
+		defer unlock()
+		f = now
+	}
 	size := f.Attr().Size
 	if off < 0 {
 		return 0, syscall.EINVAL
@@ -181,6 +192,14 @@ func SeekHole(ctx context.Context, f Inode, off int64) (int64, error) {
 }
 
 func seek(ctx context.Context, f Inode, off int64, hole bool) (int64, error) {
+	if live, ok := f.(*liveInode); ok {
+		now, unlock, err := live.now(ctx)
+		if err != nil {
+			return 0, err
+		}
+		defer unlock()
+		f = now
+	}
 	size := f.Attr().Size
 	if off < 0 || off >= size {
 		return 0, syscall.ENXIO

@@ -14,21 +14,30 @@ const treeCacheBytes = 16 << 20
 // inodeCost is what one cached inode is taken to cost, in bytes.
 const inodeCost = 512
 
-// A Tree is an attached FileSystem with the cache of its inodes.
+// A Tree is an attached FileSystem with the cache of its inodes, where it is
+// read-only, or else with their locks.
 type Tree struct {
 	name    string
 	fs      FileSystem
 	nameMax int
 	inodes  *block.Cache[inodeKey, Inode]
+	w       *writable // nil where the FileSystem is read-only
 }
 
 // inodeKey leaves the generation out: Lookup may not know it.
 type inodeKey struct{ tree, num uint64 }
 
-// NewTree attaches fs under the name of its volume, which errors show.
+// NewTree attaches fs under the name of its volume, which errors show. A
+// FileSystem that is open for writing has one Tree only: it has the locks.
 func NewTree(name string, fs FileSystem) *Tree {
-	return &Tree{name: name, fs: fs, nameMax: fs.Info().NameMax,
-		inodes: block.NewCache[inodeKey, Inode](treeCacheBytes)}
+	info := fs.Info()
+	t := &Tree{name: name, fs: fs, nameMax: info.NameMax}
+	if c, ok := fs.(Changer); ok && !info.ReadOnly {
+		t.w = newWritable(c)
+	} else {
+		t.inodes = block.NewCache[inodeKey, Inode](treeCacheBytes)
+	}
+	return t
 }
 
 // Name is the volume's: "sda2".
@@ -40,10 +49,31 @@ func (t *Tree) CacheStats() block.CacheStats { return t.inodes.Stats() }
 // FileSystem is what is attached.
 func (t *Tree) FileSystem() FileSystem { return t.fs }
 
+// Writable says whether the FileSystem is open for writing.
+func (t *Tree) Writable() bool { return t.w != nil }
+
+// Removals counts the names that were taken away or given to something else:
+// as long as it stays the same, every name that was listed is still right.
+func (t *Tree) Removals() uint64 {
+	if t.w == nil {
+		return 0
+	}
+	return t.w.removals.Load()
+}
+
 // Inode gives the inode that ino names, from the cache or the FileSystem. A
 // generation other than the inode's, where ino states one, is ESTALE. The
-// generation is compared here, since the cache leaves it out.
+// generation is compared here, since the cache leaves it out. The inode of a
+// writable Tree has the attributes of now, and everything else of when it is
+// asked.
 func (t *Tree) Inode(ctx context.Context, ino Ino) (Inode, error) {
+	if t.w != nil {
+		f, err := t.fs.Inode(ctx, ino)
+		if err != nil {
+			return nil, &OpError{Op: "read inode", Volume: t.name, Ino: ino, Err: err}
+		}
+		return &liveInode{Inode: f, t: t}, nil
+	}
 	f, err := t.inodes.Get(ctx, inodeKey{ino.Tree, ino.Num}, func(ctx context.Context) (Inode, int64, error) {
 		f, err := t.fs.Inode(ctx, Ino{Tree: ino.Tree, Num: ino.Num})
 		return f, inodeCost, err
