@@ -20,6 +20,15 @@
 // What is damaged or not read yet on one volume never hides another: it is an
 // Err beside the volume, and a warning.
 //
+// # Writing
+//
+// Where Spec.Writable the images are open for writing, with the lock of a
+// writer, and the view is made as for reading: nothing is written until it is
+// known what is shown. Then each filesystem that is shown is opened again for
+// writing, which recovers its journal, and the Namespace is made anew. All are
+// written or Open fails and says which one is not, but for those that the user
+// asked to be read-only. Close leaves them clean and makes all durable.
+//
 // # Files that an image names
 //
 // A guest can write into its own image, and so choose the name of a backing

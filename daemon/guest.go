@@ -59,7 +59,9 @@ type Filesystem struct {
 	Err error
 }
 
-// Open opens the images of spec and makes its view. The error of an image that
+// Open opens the images of spec and makes its view. Where it is to be writable
+// and cannot be, the error is a *NotWritableError, and little was written: at
+// most a journal was replayed. The error of an image that
 // the host does not let us read is a *NotReadableError, of one in use a
 // *raw.InUseError, of a file that an image names and may not open a
 // *RefusedError. What could not be opened besides is in Warnings.
@@ -112,6 +114,11 @@ func (g *Guest) open(ctx context.Context) error {
 	}
 	if err := g.show(ctx); err != nil {
 		return err
+	}
+	if g.spec.Writable {
+		if err := g.makeWritable(ctx); err != nil {
+			return err
+		}
 	}
 	if err := g.hide(); err != nil {
 		return err

@@ -78,10 +78,24 @@ func (h *HostFiles) ShareLocked() { h.locked = true }
 // *raw.InUseError where VMware has locked it; the locks of QEMU's kind are
 // taken by whoever gets the file.
 func (h *HostFiles) Image(_ context.Context, path string) (*os.File, error) {
-	f, err := h.image(path)
+	f, err := h.image(path, os.O_RDONLY)
 	if err != nil {
 		return nil, unreadable(path, err)
 	}
+	return h.remember(path, f)
+}
+
+// ImageForWriting is Image for reading and writing.
+func (h *HostFiles) ImageForWriting(_ context.Context, path string) (*os.File, error) {
+	f, err := h.image(path, os.O_RDWR)
+	if err != nil {
+		return nil, err
+	}
+	return h.remember(path, f)
+}
+
+// remember keeps where the image path, open as f, may name files.
+func (h *HostFiles) remember(path string, f *os.File) (*os.File, error) {
 	if !h.locked {
 		if err := lockedByVMware(path); err != nil {
 			f.Close()
@@ -121,7 +135,7 @@ func lockedByVMware(path string) error {
 	return nil
 }
 
-func (h *HostFiles) image(path string) (*os.File, error) {
+func (h *HostFiles) image(path string, access int) (*os.File, error) {
 	if h.within != nil {
 		real, err := realPath(path)
 		if err != nil {
@@ -135,7 +149,7 @@ func (h *HostFiles) image(path string) (*os.File, error) {
 		if dir == nil {
 			return nil, &OutsideError{Path: path}
 		}
-		return openBeneath(dir.real, real)
+		return openBeneath(dir.real, real, access)
 	}
 	st, err := os.Stat(path)
 	if err != nil {
@@ -149,7 +163,7 @@ func (h *HostFiles) image(path string) (*os.File, error) {
 		}
 		return nil, err
 	}
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	return os.OpenFile(path, access|syscall.O_NONBLOCK, 0)
 }
 
 // holds is the folder of within that holds the file real; nil where none does.
@@ -214,7 +228,7 @@ func (h *HostFiles) Related(_ context.Context, f RelatedFile) (*os.File, error) 
 	if dir == nil {
 		return nil, refuse(f, real)
 	}
-	file, err := openBeneath(dir.real, real)
+	file, err := openBeneath(dir.real, real, os.O_RDONLY)
 	if err != nil {
 		return nil, unreadable(real, err)
 	}
@@ -272,7 +286,7 @@ func (f folder) holds(real string) bool {
 
 // openBeneath opens the file real, which is below dir, and leaves dir by no
 // symlink, not even one that was put there since real was resolved.
-func openBeneath(dir, real string) (*os.File, error) {
+func openBeneath(dir, real string, access int) (*os.File, error) {
 	rel, err := filepath.Rel(dir, real)
 	if err != nil {
 		return nil, err
@@ -290,7 +304,7 @@ func openBeneath(dir, real string) (*os.File, error) {
 		return nil, &os.PathError{Op: "open", Path: real, Err: errors.New("neither a file nor a block device")}
 	}
 	// Not to wait, should it have become a FIFO.
-	return root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	return root.OpenFile(rel, access|syscall.O_NONBLOCK, 0)
 }
 
 // realPath is the absolute path without symlinks.

@@ -26,6 +26,11 @@ type found struct {
 	info   vfs.Info
 	err    error
 	fs     vfs.FileSystem // nil where not open
+
+	options  string    // of the mount, as fs was opened with them
+	readOnly bool      // the mount asks for that
+	writable bool      // fs is open for writing, or is to be
+	tree     *vfs.Tree // the one that a writable fs has
 }
 
 // probe asks every volume what it carries. The error is ctx's: what is wrong
@@ -115,14 +120,18 @@ func (f *found) open(ctx context.Context, spec *Spec, options string) error {
 	if f.fs != nil {
 		return nil
 	}
-	opt := vfs.Options{NoRecovery: spec.NoRecovery, CacheBytes: spec.CacheBytes, Log: spec.Log}
+	f.options = options
+	opt := vfs.Options{Writable: f.writable, NoRecovery: spec.NoRecovery, CacheBytes: spec.CacheBytes, Log: spec.Log}
 	opt.Mount, opt.NoRecovery = driverOptions(options, opt.NoRecovery)
 	fs, err := f.driver.Open(ctx, []block.Device{f.volume.Dev}, opt)
 	if err != nil {
 		return err
 	}
 	f.fs, f.info = fs, fs.Info()
-	if f.info.Replayed {
+	switch {
+	case f.info.Replayed && f.writable:
+		spec.Log.Info("a journal was replayed", "volume", f.volume.Name, "filesystem", f.info.Type)
+	case f.info.Replayed:
 		spec.Log.Info("a journal was replayed in memory; the image is not changed", "volume", f.volume.Name, "filesystem", f.info.Type)
 	}
 	return nil

@@ -41,13 +41,9 @@ func newSources(spec *Spec) *sources {
 
 // open opens the image of spec: one disk, but for containers of several.
 func (s *sources) open(ctx context.Context, spec ImageSpec) ([]formats.Image, error) {
-	host, err := s.opener.Image(ctx, spec.Path)
+	f, err := s.hostFile(ctx, spec)
 	if err != nil {
 		return nil, err
-	}
-	f, err := raw.New(host, s.options())
-	if err != nil {
-		return nil, unreadable(spec.Path, err)
 	}
 	if err := s.keepFile(f); err != nil {
 		return nil, err
@@ -56,7 +52,16 @@ func (s *sources) open(ctx context.Context, spec ImageSpec) ([]formats.Image, er
 	if err != nil {
 		return nil, err
 	}
-	images, err := s.openOn(ctx, f, spec.Format, formats.Options{Snapshot: spec.Snapshot, Related: named.open, Name: filepath.Base(spec.Path)})
+	var src block.Device = f
+	if s.spec.Writable {
+		if src, err = f.Writer(); err != nil {
+			return nil, err
+		}
+	}
+	images, err := s.openOn(ctx, src, spec.Format, formats.Options{Writable: s.spec.Writable, Snapshot: spec.Snapshot, Related: named.open, Name: filepath.Base(spec.Path)})
+	if err != nil && s.spec.Writable {
+		return nil, notWritableImage(spec.Path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("image %q: %w", spec.Path, err)
 	}

@@ -12,6 +12,11 @@ type Spec struct {
 	View   View
 	Mounts []MountSpec // ViewExplicit: what is mounted where
 
+	// Writable opens the images, and the filesystems that the view shows, for
+	// writing: all of them, or Open fails with a *NotWritableError. A
+	// MountSpec with the option ro is left out of it.
+	Writable bool
+
 	ForceShare bool // no locks: read images that a VM may be writing
 	NoRecovery bool // do not replay journals
 

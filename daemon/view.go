@@ -118,7 +118,10 @@ func (g *Guest) inspected() []inspect.Source {
 		} else {
 			s.VolumeUUID = v.UUID
 		}
-		if f.fs != nil {
+		switch {
+		case f.tree != nil:
+			s.Tree = f.tree
+		case f.fs != nil:
 			s.Tree = vfs.NewTree(v.Name, f.fs)
 		}
 		list[i] = s
@@ -172,6 +175,7 @@ func (g *Guest) showExplicit(ctx context.Context) error {
 		if err := g.openFor(ctx, f, m); err != nil {
 			return err
 		}
+		f.readOnly = slices.Contains(strings.Split(m.Options, ","), "ro")
 		tree := vfs.NewTree(f.volume.Name, f.fs)
 		if i == 0 {
 			g.ns = vfs.NewNamespace(tree)

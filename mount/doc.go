@@ -59,8 +59,8 @@
 // unless Options.Writable.
 //
 // New files are root's, or Options.UID's, where nobody else reaches the mount, and else the caller's. The kernel clears
-// set-ID bits and file capabilities when somebody writes, and checks sticky directories itself even where it checks
-// nothing else: an ordinary user who is to delete in a guest's /tmp sets Options.UID to himself.
+// set-ID bits and file capabilities when somebody writes. Even where it checks nothing else it checks itself who deletes in
+// sticky directories and who sets ACLs: an ordinary user who is to do that, as cp -a does, sets Options.UID to himself.
 //
 // # Mounting
 //

@@ -31,8 +31,8 @@ type Options struct {
 
 	UID, GID *uint32 // shown as the owner of everything
 
-	FSName  string // the device, in /proc/mounts
-	Writable bool // what can be changed may be, through this mount
+	FSName   string // the device, in /proc/mounts
+	Writable bool   // what can be changed may be, through this mount
 
 	Subtype string // the type is "fuse." and this; "guestctl" where empty
 

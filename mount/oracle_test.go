@@ -25,7 +25,9 @@ type prober struct {
 func (p *prober) at(name string) string { return filepath.Join(p.dir, name) }
 
 // note writes down an outcome.
-func (p *prober) note(format string, args ...any) { p.log = append(p.log, fmt.Sprintf(format, args...)) }
+func (p *prober) note(format string, args ...any) {
+	p.log = append(p.log, fmt.Sprintf(format, args...))
+}
 
 // did writes down an operation and its error.
 func (p *prober) did(what string, err error) {

@@ -40,6 +40,14 @@ func NewTree(name string, fs FileSystem) *Tree {
 	return t
 }
 
+// Another is a Tree of the same FileSystem under a name of its own, for another
+// Namespace. It shares the cache and the locks.
+func (t *Tree) Another(name string) *Tree {
+	a := *t
+	a.name = name
+	return &a
+}
+
 // Name is the volume's: "sda2".
 func (t *Tree) Name() string { return t.name }
 

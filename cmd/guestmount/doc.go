@@ -25,7 +25,9 @@
 // The daemon ends when its mount is gone, whoever took it away. SIGTERM,
 // SIGINT and SIGHUP unmount; a mount in use is taken out of the tree at once
 // and served until its last user is gone, and a second signal does not wait
-// for that. Handlers are installed before readiness is told. At the end the
+// for that. A mount that is written is committed and its image made durable
+// before the daemon ends, whatever ended it but a kill; what fsync(2) promised
+// holds even then. Handlers are installed before readiness is told. At the end the
 // filesystems and images are closed, then the record that guestunmount waits
 // for is removed, then the process ends.
 package main

@@ -43,7 +43,8 @@ var escapeOption = strings.NewReplacer(`\`, `\\`, ",", `\,`)
 
 // fromHelper is the command line of guestmount that does what mount(8) asks
 // for. fake says that nothing is to be mounted (mount -f). mount(8) always says
-// ro or rw, so that an rw is no wish of the user's: it is left out.
+// ro or rw, so that an rw is no wish of the user's: it is left out, and what
+// cannot be written is mounted read-only, with the line that says so.
 func fromHelper(argv []string) (own []string, fake bool, err error) {
 	line, err := args.Parse(helperFlags(), argv)
 	if err != nil {

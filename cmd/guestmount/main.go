@@ -80,7 +80,7 @@ const fuseHelp = `Options of the mount, for -o:
                         what /proc/mounts shows
   noexec, noatime, nodiratime, sync, dirsync, nosymfollow, context=LABEL ...
                         what the kernel knows itself
-  ro                    read-only, as it always is
+  ro, rw                as --ro and --rw
 
 kernel_cache, auto_cache, use_ino, big_writes, max_read=N and others of libfuse are accepted and change nothing.
 `

@@ -173,7 +173,7 @@ func (o *options) take(opt args.Option) error {
 		o.askedRO = o.askedRO || slices.Contains(strings.Split(opt.Value, ","), "ro")
 		o.askedRW = o.askedRW || slices.Contains(strings.Split(opt.Value, ","), "rw")
 	case "dir-cache-timeout":
-		// What was read stays valid: nothing changes below a read-only mount.
+		// What was read stays valid: nothing changes an image behind the mount's back.
 		if n, err := strconv.Atoi(opt.Value); err != nil || n < 0 {
 			return args.Usage("--dir-cache-timeout %q is not a number of seconds", opt.Value)
 		}
@@ -207,7 +207,7 @@ func (o *options) take(opt args.Option) error {
 	case "norecovery":
 		o.spec.NoRecovery = true
 	case "no-sync", "selinux":
-		// There is nothing to sync below a read-only mount; SELinux labels are shown as they are.
+		// The image is always synced at the end; SELinux labels are shown as they are.
 	}
 	return nil
 }
@@ -255,15 +255,21 @@ func (o *options) check() error {
 	if o.askedRO && o.askedRW {
 		return args.Usage("--ro and --rw exclude each other")
 	}
-	if o.askedRW {
-		return refuse("--rw: no filesystem can be written yet; mount it read-only with --ro, or copy files out, change them, and put them back with another tool")
-	}
 	return o.parseFuse()
 }
 
 // parseFuse reads the -o options.
 func (o *options) parseFuse() error {
-	opt, unknown, err := mount.ParseOptions(o.fuse)
+	// Whether it is read-write is not the kernel's to decide.
+	lists := slices.Clone(o.fuse)
+	for i, list := range lists {
+		items := slices.DeleteFunc(mount.SplitOptions(list), func(item string) bool { return item == "rw" })
+		for k, item := range items {
+			items[k] = escapeOption.Replace(item)
+		}
+		lists[i] = strings.Join(items, ",")
+	}
+	opt, unknown, err := mount.ParseOptions(lists)
 	if err != nil {
 		return args.Usage("%s", err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,13 +16,21 @@ import (
 	"github.com/guestctl/guestctl/mount"
 )
 
-// notes are what is said before anything is tried.
-func (o *options) notes() []string {
-	var notes []string
-	if !o.askedRO && !o.short {
-		notes = append(notes, "mounting read-only: writing does not exist yet (--ro says so without this line)")
+// open opens the guest: for writing where that is asked for, and, as libguestfs does, where nothing is said; but then what
+// cannot be written is read all the same, and one line says why.
+func (o *options) open(ctx context.Context) (*engine.Guest, error) {
+	o.spec.Writable = o.askedRW || !o.askedRO && !o.short
+	guest, err := engine.Open(ctx, o.spec)
+	var not *engine.NotWritableError
+	if err == nil || o.askedRW || !errors.As(err, &not) {
+		return guest, err
 	}
-	return notes
+	o.spec.Writable = false
+	if guest, err = engine.Open(ctx, o.spec); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(os.Stderr, "guestmount: mounting read-only: %s (--ro says so without this line)\n", not.Detail())
+	return guest, nil
 }
 
 // nothing is the error of a guest of which no filesystem is shown: an empty folder would look like an empty guest. Who

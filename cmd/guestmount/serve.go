@@ -57,9 +57,6 @@ func serve(o *options, ready *os.File) int {
 // serve sets told when the mount has been announced: stderr may not be
 // anybody's any more then.
 func (o *options) serve(ready *os.File, signals <-chan os.Signal, log *slog.Logger, told *bool) (err error) {
-	for _, note := range o.notes() {
-		fmt.Fprintf(os.Stderr, "guestmount: %s\n", note)
-	}
 	var held *mounts.Held
 	defer func() { held.Remove() }() // last: guestunmount takes it for the release of the image
 
@@ -70,7 +67,7 @@ func (o *options) serve(ready *os.File, signals <-chan os.Signal, log *slog.Logg
 	defer keys.Wipe()
 	ctx, opened := interruptible(signals)
 	o.spec.Log, o.spec.Keys = log, keys
-	guest, err := engine.Open(ctx, o.spec)
+	guest, err := o.open(ctx)
 	keys.Wipe()
 	if err != nil {
 		opened()
@@ -78,7 +75,9 @@ func (o *options) serve(ready *os.File, signals <-chan os.Signal, log *slog.Logg
 	}
 	inUse := false
 	defer func() {
-		if !inUse {
+		if inUse {
+			err = errors.Join(err, guest.Sync(context.Background()))
+		} else {
 			err = errors.Join(err, guest.Close(context.Background())) // not to be cut short
 		}
 	}()
@@ -91,7 +90,7 @@ func (o *options) serve(ready *os.File, signals <-chan os.Signal, log *slog.Logg
 	if o.mount.FSName == "" {
 		o.mount.FSName = o.spec.Images[0].Path
 	}
-	o.mount.Log = log
+	o.mount.Log, o.mount.Writable = log, guest.Writable()
 	server, err := mount.Mount(ctx, o.dir, guest.Namespace(), o.mount)
 	opened()
 	if err != nil {

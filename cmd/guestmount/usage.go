@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-const usageText = `guestmount shows the files of a virtual machine's disk image in a folder, read-only.
+const usageText = `guestmount shows the files of a virtual machine's disk image in a folder, and changes them there.
 
-  guestmount [options] IMAGE DIR
-  guestmount [-a IMAGE]... [-i | -m DEV[:MOUNTPOINT[:OPTIONS[:FSTYPE]]]... | --partitions] [--ro] [options] DIR
+  guestmount [options] IMAGE DIR                read-only
+  guestmount [-a IMAGE]... [-i | -m DEV[:MOUNTPOINT[:OPTIONS[:FSTYPE]]]... | --partitions] [--ro | --rw] [options] DIR
   guestunmount DIR
 
 Without -i, -m and --partitions the guest is shown as it sees itself where exactly one operating system is found, and else
@@ -32,13 +32,16 @@ Encrypted and incomplete volumes
 What is shown
   -i, --inspector           the guest as it sees itself; exactly one operating system must be found
   -m, --mount DEV[:MOUNTPOINT[:OPTIONS[:FSTYPE]]]
-                            this filesystem at this place of the guest's tree (default /); one must be at /
+                            this filesystem at this place of the guest's tree (default /); one must be at /; the option ro
+                            keeps it read-only where others are written
       --partitions          one folder for each filesystem
       --norecovery          show a filesystem that was not unmounted cleanly without replaying its journal
 
 The mount
-  -r, --ro                  read-only, which it always is until writing exists
-  -w, --rw                  refused until writing exists
+  -r, --ro                  read-only, as IMAGE DIR without -a always is
+  -w, --rw                  read-write, or fail and say why; without either, -a is read-write where all that is mounted can be
+                            written, and else read-only with a line that says why. Written are ext4 filesystems in partitions
+                            or whole disks of raw and qcow2 images and block devices
   -o, --option OPTION       options of the mount, in lists with commas or repeated; --fuse-help lists them
       --no-fork             stay in the foreground
       --pid-file FILE       write the daemon's process number to FILE

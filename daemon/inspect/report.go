@@ -100,7 +100,7 @@ func (r *report) attach(path string, s Source) {
 		return
 	}
 	// A tree of its own: the one of the Source may stand elsewhere.
-	if err := r.ns.Attach(r.ctx, path, vfs.NewTree(s.Name, s.Tree.FileSystem())); err != nil && r.ctx.Err() == nil {
+	if err := r.ns.Attach(r.ctx, path, s.Tree.Another(s.Name)); err != nil && r.ctx.Err() == nil {
 		r.warn("%s (%s) is not looked into: %v", look.Clean(path), s.Name, err)
 	}
 }

@@ -42,8 +42,10 @@ func TestMountHelper(t *testing.T) {
 		"typed": {`mount -t guestmount -o ro "$image" "$dir"; cat "$dir/etc/hostname"; findmnt -n -o FSTYPE "$dir"; umount "$dir"; ls -A "$dir"`,
 			"demo-guest\nfuse.guestmount\n", ""},
 		"fstab": {`mount -T "$fstab" "$dir"; cat "$dir/etc/hostname"; umount "$dir"`, "demo-guest\n", ""},
-		// mount(8) always says rw where nobody said ro: a line tells that it is not, and nothing fails.
-		"rw":          {`mount -t guestmount "$image" "$dir"; cat "$dir/etc/hostname"; umount "$dir"`, "demo-guest\n", "mounting read-only"},
+		// mount(8) always says rw where nobody said ro.
+		"rw": {`mount -t guestmount "$image" "$dir"; echo new > "$dir/etc/new"; cat "$dir/etc/new"; umount "$dir"`, "new\n", ""},
+		"rw, which it cannot be": {`mount -t guestmount -o norecovery "$image" "$dir"; cat "$dir/etc/hostname"; umount "$dir"`, "demo-guest\n",
+			"mounting read-only: what is shown without its journal cannot be written"},
 		"one of many": {`mount -t guestmount -o ro,mount=sda1 "$image" "$dir"; cat "$dir/etc/hostname"; umount "$dir"`, "demo-guest\n", ""},
 		"mounted type": {`mount -t fuse.guestmount -o ro "$image" "$dir"; cat "$dir/etc/hostname"; umount "$dir"`,
 			"demo-guest\n", ""},
