@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"context"
+	"errors"
 	"syscall"
 )
 
@@ -13,14 +14,17 @@ func (c *Client) change(ctx context.Context, op string, do func(tx Tx) error, th
 		return syscall.EROFS
 	}
 	defer w.locks.lock(inos...)()
-	tx, err := w.fs.Begin(ctx, Op{Name: op, Inos: inos, Time: now()})
-	if err == nil {
-		if err = do(tx); err != nil {
-			tx.Abort()
-		} else {
-			err = tx.Commit(false)
+	err := w.roomy(ctx, func() error {
+		tx, err := w.fs.Begin(ctx, Op{Name: op, Inos: inos, Time: now()})
+		if err != nil {
+			return err
 		}
-	}
+		if err := do(tx); err != nil {
+			tx.Abort()
+			return err
+		}
+		return tx.Commit(false)
+	})
 	if err != nil {
 		return c.t.failed(op, inos[0], err)
 	}
@@ -28,6 +32,19 @@ func (c *Client) change(ctx context.Context, op string, do func(tx Tx) error, th
 		then()
 	}
 	return nil
+}
+
+// roomy does something once more where the filesystem is full, after a Sync:
+// what was deleted may be given out again once that is durable.
+func (w *writable) roomy(ctx context.Context, do func() error) error {
+	err := do()
+	if !errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	if err := w.fs.Sync(ctx); err != nil {
+		return err
+	}
+	return do()
 }
 
 // checkNames is ENAMETOOLONG where the filesystem cannot have one of the names.

@@ -14,7 +14,7 @@ func (c *Client) data(ctx context.Context, op string, ino Ino, do func(fs Change
 	}
 	err := func() error {
 		defer w.locks.lock(ino)()
-		return do(w.fs)
+		return w.roomy(ctx, func() error { return do(w.fs) })
 	}()
 	c.tell(Event{Ino: ino, Contents: true})
 	if err != nil {
@@ -26,8 +26,9 @@ func (c *Client) data(ctx context.Context, op string, ino Ino, do func(fs Change
 // WriteAt writes p to a file at off, which may be behind its end, by
 // io.WriterAt's rules. It is durable after Sync.
 func (c *Client) WriteAt(ctx context.Context, ino Ino, p []byte, off int64) (n int, err error) {
-	err = c.data(ctx, "write inode", ino, func(fs Changer) (err error) {
-		n, err = WriteAt(ctx, fs, ino, p, off, now())
+	err = c.data(ctx, "write inode", ino, func(fs Changer) error {
+		k, err := WriteAt(ctx, fs, ino, p[n:], off+int64(n), now())
+		n += k
 		return err
 	})
 	return n, err
