@@ -163,6 +163,9 @@ func (h *HostFiles) image(path string, access int) (*os.File, error) {
 		}
 		return nil, err
 	}
+	if access == os.O_RDWR && st.Mode().Type() == fs.ModeDevice {
+		access |= os.O_EXCL // EBUSY where the host itself has it mounted
+	}
 	return os.OpenFile(path, access|syscall.O_NONBLOCK, 0)
 }
 

@@ -101,6 +101,8 @@ func notWritableImage(path string, err error) error {
 	case errors.As(err, &host) && errors.Is(err, fs.ErrPermission):
 		e.Err = host.Err
 		e.Help = fmt.Sprintf("its owner or root can allow it: setfacl -m u:%s:rw %s; or mount it read-only with --ro", userName(uint32(os.Geteuid())), shellQuote(path))
+	case errors.Is(err, syscall.EBUSY):
+		e.Err, e.Help = syscall.EBUSY, "this host uses the device: unmount it first, or mount it read-only with --ro"
 	case errors.As(err, &unsupported):
 		e.Err = withoutRemedy(unsupported)
 		e.Help = fmt.Sprintf("convert it with qemu-img convert -O qcow2 %s copy.qcow2 and mount that, or mount it read-only with --ro", shellQuote(path))

@@ -30,8 +30,9 @@
 // its last RELEASE; who holds it in another way (O_PATH, a working directory) gets ESTALE then. What the kernel was told
 // stays good, since all changes go through it; what another client of the tree changes a messenger has it forget.
 // A program that writes waits for each WRITE (write-through): what a killed daemon was told is at home in the image, mtime
-// is ours to set, and a close has nothing to say (FOPEN_NOFLUSH). The writeback cache was slower for small files and no
-// faster for large ones. fsync(2) returns when the image is durable, and everything else is within five seconds.
+// is ours to set, and a close has nothing to say (FOPEN_NOFLUSH). The writeback cache, tried, unpacks small files no faster,
+// and large pieces neither; it writes pieces of 4 KiB three times as fast, but has EFBIG and ENOSPC come late, sets wrong
+// times after fallocate(2) and truncate(2), and does not see another client's sizes. fsync(2) returns when the image is durable, and everything else is within five seconds.
 // access times are not changed by reading.
 //
 // An open directory is listed as it was when the listing began, so that nothing is missed while a program deletes what it
@@ -58,8 +59,9 @@
 // fetches once per inode, where a filesystem has extended attributes. Mounts are always nodev and nosuid, and read-only
 // unless Options.Writable.
 //
-// New files are root's, or Options.UID's, where nobody else reaches the mount, and else the caller's. The kernel clears
-// set-ID bits and file capabilities when somebody writes. Even where it checks nothing else it checks itself who deletes in
+// New files are root's, or Options.UID's, where nobody else reaches the mount, and else the caller's. Set-ID bits
+// go when somebody writes who may not keep them, as the kernel tells with each request, and file capabilities when anybody
+// does, which the kernel sees to. Even where it checks nothing else it checks itself who deletes in
 // sticky directories and who sets ACLs: an ordinary user who is to do that, as cp -a does, sets Options.UID to himself.
 //
 // # Mounting

@@ -10,13 +10,19 @@ import (
 	"github.com/guestctl/guestctl/vfs"
 )
 
-// SetAttr changes a size, mode, owner or times. Set-ID bits that have to go come as a mode from the kernel.
+// SetAttr changes a size, mode, owner or times.
 func (m *fileSystem) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
 	n, c, err := m.client(in.NodeId)
 	if err != nil {
 		return m.status(err)
 	}
 	ch, any := change(in)
+	if in.Valid&fuse.FATTR_KILL_SUIDGID != 0 && ch.Mode == nil {
+		if ch.Mode, err = m.lessMode(n, &in.InHeader); err != nil {
+			return m.status(err)
+		}
+		any = any || ch.Mode != nil
+	}
 	if size, ok := in.GetSize(); ok {
 		if size > math.MaxInt64 {
 			return fuse.Status(syscall.EFBIG)
@@ -63,6 +69,36 @@ func change(in *fuse.SetAttrIn) (ch vfs.Change, any bool) {
 
 func when(t time.Time) *vfs.Time { return &vfs.Time{Sec: t.Unix(), Nsec: uint32(t.Nanosecond())} }
 
+// lessMode is the mode without the set-ID bits that go when somebody else writes a file or its owner changes; nil where
+// there are none. A set-group-ID bit without the group's x goes where the caller, of whom one group is known, is neither
+// root nor in the file's group.
+func (m *fileSystem) lessMode(n vfs.Node, by *fuse.InHeader) (*uint32, error) {
+	f, err := m.ns.Inode(m.ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	a := f.Attr()
+	mode := a.Mode
+	less := mode &^ syscall.S_ISUID
+	if mode&syscall.S_IXGRP != 0 || by.Uid != 0 && by.Gid != a.GID {
+		less &^= syscall.S_ISGID
+	}
+	if mode&syscall.S_IFMT != syscall.S_IFREG || less == mode {
+		return nil, nil
+	}
+	less &= 0o7777
+	return &less, nil
+}
+
+// kill clears set-ID bits before a file is written.
+func (m *fileSystem) kill(n vfs.Node, c *vfs.Client, by *fuse.InHeader) error {
+	mode, err := m.lessMode(n, by)
+	if err == nil && mode != nil {
+		err = c.Setattr(m.ctx, n.Ino, vfs.Change{Mode: mode})
+	}
+	return err
+}
+
 // Write writes in.Size bytes; a part is a success, and the kernel asks again for the rest.
 func (m *fileSystem) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
 	n, c, err := m.client(in.NodeId)
@@ -71,6 +107,11 @@ func (m *fileSystem) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (ui
 	}
 	if in.Offset > math.MaxInt64-uint64(len(data)) {
 		return 0, fuse.Status(syscall.EFBIG)
+	}
+	if in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0 {
+		if err := m.kill(n, c, &in.InHeader); err != nil {
+			return 0, m.status(err)
+		}
 	}
 	done, err := c.WriteAt(m.ctx, n.Ino, data, int64(in.Offset))
 	if done > 0 {
@@ -96,6 +137,11 @@ func (m *fileSystem) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Sta
 	if in.Offset > math.MaxInt64 || in.Length > math.MaxInt64 {
 		return fuse.Status(syscall.EFBIG)
 	}
+	if in.Uid != 0 {
+		if err := m.kill(n, c, &in.InHeader); err != nil {
+			return m.status(err)
+		}
+	}
 	return m.status(c.Fallocate(m.ctx, n.Ino, int64(in.Offset), int64(in.Length), vfs.Fallocation(in.Mode)))
 }
 
@@ -114,6 +160,11 @@ func (m *fileSystem) CopyFileRange(_ <-chan struct{}, in *fuse.CopyFileRangeIn) 
 	}
 	if in.OffIn > math.MaxInt64-maxCopy || in.OffOut > math.MaxInt64-maxCopy {
 		return 0, fuse.Status(syscall.EFBIG)
+	}
+	if in.Uid != 0 {
+		if err := m.kill(n, c, &in.InHeader); err != nil {
+			return 0, m.status(err)
+		}
 	}
 	done, err := c.CopyRange(m.ctx, from, int64(in.OffIn), n.Ino, int64(in.OffOut), int64(min(in.Len, maxCopy)))
 	if done > 0 {

@@ -419,6 +419,24 @@ var userProbes = []struct {
 		p.did("chmod", unix.Chmod(p.at("suid"), 0o6777))
 		p.write("suid", "by root")
 		p.stat("suid")
+		for _, mode := range []uint32{0o6767, 0o2666, 0o4666} {
+			p.did("chmod", unix.Chmod(p.at("suid"), mode))
+			p.as(1000, 1000, func() { p.write("suid", "z") })
+			p.stat("suid")
+			p.did("chown", unix.Lchown(p.at("suid"), 0, 0))
+			p.stat("suid")
+		}
+		p.write("capable", "x")
+		p.did("chmod", unix.Chmod(p.at("capable"), 0o777))
+		capability := "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+		p.did("capability", unix.Lsetxattr(p.at("capable"), "security.capability", []byte(capability), 0))
+		p.write("capable", "y")
+		_, err := unix.Lgetxattr(p.at("capable"), "security.capability", make([]byte, 100))
+		p.did("capability after a write", err)
+		p.did("capability", unix.Lsetxattr(p.at("capable"), "security.capability", []byte(capability), 0))
+		p.did("chown", unix.Lchown(p.at("capable"), 1000, 0))
+		_, err = unix.Lgetxattr(p.at("capable"), "security.capability", make([]byte, 100))
+		p.did("capability after a chown", err)
 	}},
 }
 

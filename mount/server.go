@@ -64,11 +64,11 @@ func (m *fileSystem) serverOptions() *fuse.MountOptions {
 }
 
 // capabilities are those that go-fuse does not ask for by itself. The umask is applied here, since a default ACL takes its
-// place.
+// place. Set-ID bits are cleared here, since else the kernel asks for a file's capabilities before each write.
 func (m *fileSystem) capabilities() uint64 {
 	all := uint64(fuse.CAP_EXPORT_SUPPORT)
 	if m.writable {
-		all |= fuse.CAP_DONT_MASK
+		all |= fuse.CAP_DONT_MASK | fuse.CAP_HANDLE_KILLPRIV_V2
 	}
 	if !m.live {
 		all |= fuse.CAP_NO_OPENDIR_SUPPORT

@@ -154,6 +154,33 @@ func TestImageNotWritable(t *testing.T) {
 	m.End(t)
 }
 
+// A block device is written, but not under the host's own mount.
+func TestWriteDevice(t *testing.T) {
+	images.NeedRoot(t)
+	images.NeedFUSE(t)
+	images.NeedTool(t, "losetup", "mount", "e2fsck", "mke2fs")
+	image := filepath.Join(commands.Dir(t, commands.Self), "disk.img")
+	if err := os.WriteFile(image, make([]byte, 16<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	commands.Must(t, commands.Self, "mke2fs", "-q", "-F", "-t", "ext4", image)
+	device := strings.TrimSpace(commands.Must(t, commands.Self, "losetup", "--find", "--show", image))
+	defer commands.Must(t, commands.Self, "losetup", "--detach", device)
+	dir := commands.Dir(t, commands.Self)
+	commands.Must(t, commands.Self, "mount", device, dir)
+	fails(t, commands.Command(t, commands.Self, "guestmount", "--rw", "-a", device, "-m", "sda", commands.Dir(t, commands.Self)), "this host uses the device", "unmount it first")
+	commands.Must(t, commands.Self, "umount", dir)
+	m, r := commands.Start(t, commands.Self, "-a", device, "-m", "sda")
+	if r.Stderr != "" {
+		t.Errorf("says %q", r.Stderr)
+	}
+	commands.Must(t, commands.Self, "cp", "/bin/sh", m.Dir+"/sh")
+	m.End(t)
+	commands.Must(t, commands.Self, "mount", device, dir)
+	defer commands.Must(t, commands.Self, "umount", dir)
+	commands.Must(t, commands.Self, "cmp", "/bin/sh", dir+"/sh")
+}
+
 // qcow2 images are written through the same mount.
 func TestWriteQcow2(t *testing.T) {
 	images.NeedTool(t, "qemu-img", "e2fsck", "dumpe2fs")
