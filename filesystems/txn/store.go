@@ -40,6 +40,10 @@ type Store struct {
 	// manager is set once, before the first change: it has the blocks that
 	// are newer than dev's. Reads that find a buffer in the cache never ask it.
 	manager *Manager
+
+	// publishing is held while a buffer that changed takes the place of the
+	// older one, and while Prefetch adds what it has found to be no older.
+	publishing sync.Mutex
 }
 
 type storeKey struct {
@@ -107,6 +111,8 @@ func (s *Store) pending(at Addr) ([]byte, bool) {
 // the device that is under way does not put its older bytes in.
 func (s *Store) publish(off int64, kind *Kind, b []byte) {
 	key := storeKey{off, kind}
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
 	s.cache.Remove(key)
 	s.cache.Add(key, b, int64(len(b))+storeCost)
 }
@@ -177,18 +183,25 @@ func (s *Store) readBatch(ctx context.Context, batch []Addr, end int64, kind *Ki
 		return
 	}
 	for _, a := range batch {
-		if s.manager != nil {
-			// A change may have come after the read of the device. Then Read finds the block.
-			if _, newer := s.pending(a); newer || s.epoch() != epoch {
-				continue
-			}
-		}
 		// A copy of its own, so that one kept buffer does not keep the whole read, which serves the next one.
 		one := append([]byte(nil), b[a.Off-base:a.Off-base+int64(a.Len)]...)
 		if kind.Verify == nil || kind.Verify(one, a) == nil {
-			s.cache.Add(storeKey{a.Off, kind}, one, int64(len(one))+storeCost)
+			s.addRead(a, kind, one, epoch)
 		}
 	}
+}
+
+// addRead puts a buffer in that was read from the device in an epoch, unless a
+// change may have come after the read. Then Read finds the block.
+func (s *Store) addRead(at Addr, kind *Kind, b []byte, epoch uint64) {
+	if s.manager != nil {
+		s.publishing.Lock()
+		defer s.publishing.Unlock()
+		if _, newer := s.pending(at); newer || s.epoch() != epoch {
+			return
+		}
+	}
+	s.cache.Add(storeKey{at.Off, kind}, b, int64(len(b))+storeCost)
 }
 
 // epoch counts the changes that were published.
