@@ -12,6 +12,7 @@ import (
 	"github.com/guestctl/guestctl/filesystems/ext4/jbd2"
 	"github.com/guestctl/guestctl/filesystems/ext4/jbd2/jbd2test"
 	"github.com/guestctl/guestctl/formats/block"
+	"github.com/guestctl/guestctl/tests/images"
 	"github.com/guestctl/guestctl/vfs"
 )
 
@@ -75,6 +76,11 @@ func TestFastCommitAsKernel(t *testing.T) {
 			step("echo 1 > f; echo 2 > g", "f"), step("rm f; echo 3 > f", "f"), step("rm f g; echo 4 > h", "h"), step("echo 5 > f", "f")}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			switch c.name {
+			case "several commits", "rename over", "overwrite a hole", "mkdir and fill", "again":
+			default:
+				images.NeedLong(t)
+			}
 			work := func(dir string) error {
 				// The first commit after a mount is always a full one.
 				if err := step("echo first > first; sync -f .", "first")(dir); err != nil {
@@ -187,7 +193,7 @@ func areaFull(t *testing.T, img string) bool {
 // into full commits that follow fast ones.
 func TestFastCommitsRandom(t *testing.T) {
 	needKernel(t)
-	seeds := uint64(6)
+	seeds := uint64(2)
 	if os.Getenv("GUESTCTL_LONG") != "" {
 		seeds = 60
 	}
