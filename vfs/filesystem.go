@@ -30,7 +30,10 @@ type Options struct {
 	NoRecovery bool   // do not replay the journal, as the kernel's norecovery
 	CacheBytes int64  // bound of the metadata cache; 0 is the driver's default
 	Mount      string // the filesystem's own mount options, "subvol=@,..."
-	Log        *slog.Logger
+	// Sidecar is where the changes of a filesystem without a journal are logged;
+	// nil makes such a filesystem read-only.
+	Sidecar Sidecar
+	Log     *slog.Logger
 }
 
 // Info describes a filesystem.
@@ -56,6 +59,17 @@ type Ino struct {
 	Tree uint64 // btrfs subvolume; 0 elsewhere
 	Num  uint64 // inode number, MFT record number, position of a FAT entry
 	Gen  uint64 // generation; 0 where the caller does not know, which a driver accepts
+}
+
+// A Sidecar is a place beside a volume for the changes of a filesystem that
+// has no journal of its own: a redo.Sidecar.
+type Sidecar interface {
+	Size() (int64, error) // 0 where there is none
+	ReadAt(p []byte, off int64) (int, error)
+	WriteAt(p []byte, off int64) (int, error) // makes it where there is none
+	Sync(ctx context.Context) error
+	Remove() error
+	String() string
 }
 
 // A FileSystem is an opened filesystem. It is safe for any number of

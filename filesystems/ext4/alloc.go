@@ -3,6 +3,7 @@ package ext4
 import (
 	"context"
 	"encoding/binary"
+	"math/bits"
 	"syscall"
 
 	"github.com/guestctl/guestctl/filesystems/txn"
@@ -43,7 +44,7 @@ func (fs *FileSystem) reserve(ctx context.Context, goal, want uint64) (span, err
 	for i := range fs.geo.groups + 1 { // the first group twice: from the goal on, and from its start
 		group := (first + i) % fs.geo.groups
 		g := &w.groups[group]
-		if g.free <= g.heldN {
+		if g.free == 0 {
 			continue
 		}
 		b, err := fs.blockBitmap(ctx, group)
@@ -87,19 +88,29 @@ func (fs *FileSystem) reserveData(ctx context.Context, goal, want uint64) (span,
 // below end: the first such run, or else the longest.
 func findRun(b, held []byte, from, end, want uint64) (at, n uint64) {
 	bestAt, best := uint64(0), uint64(0)
-	for i := from; i < end; {
-		if i%64 == 0 && binary.LittleEndian.Uint64(b[i/8:]) == ^uint64(0) {
-			i += 64
-			continue
+	// used is the word of both bitmaps from a bit on; bits behind its end are 0.
+	used := func(i uint64) uint64 {
+		at := i / 64 * 8
+		w := binary.LittleEndian.Uint64(b[at:])
+		if held != nil {
+			w |= binary.LittleEndian.Uint64(held[at:])
 		}
-		if hasBit(b, i) || held != nil && hasBit(held, i) {
-			i++
+		return w >> (i % 64)
+	}
+	for i := from; i < end; {
+		if n := uint64(bits.TrailingZeros64(^used(i))); n > 0 {
+			i = min(i+n, i/64*64+64)
 			continue
 		}
 		start := i
-		for i < end && i-start < want && !hasBit(b, i) && (held == nil || !hasBit(held, i)) {
-			i++
+		for i < end && i-start < want {
+			n := min(uint64(bits.TrailingZeros64(used(i))), 64-i%64)
+			if n == 0 {
+				break
+			}
+			i += n
 		}
+		i = min(i, end, start+want)
 		if i-start > best {
 			bestAt, best = start, i-start
 			if best == want {
@@ -192,11 +203,16 @@ func (x *tx) free(ctx context.Context, s span) error {
 	if err != nil {
 		return err
 	}
-	x.fs.w.mu.Lock()
+	w := x.fs.w
+	w.mu.Lock()
 	x.fs.hold(s)
-	x.fs.w.mu.Unlock()
+	w.mu.Unlock()
 	x.t.OnAbort(func() { x.fs.release(s) })
-	x.t.OnCommit(func() { x.fs.release(s) })
+	x.t.OnDone(func() { w.waiting.Add(int64(s.len)) })
+	x.t.OnCommit(func() {
+		x.fs.release(s)
+		w.waiting.Add(-int64(s.len))
+	})
 	return nil
 }
 

@@ -35,6 +35,12 @@ func (fs *FileSystem) freshBlockBitmap(d groupDesc, group uint32) []byte {
 	return b
 }
 
+// uninit says whether a group's bitmap was never written. The flags count only
+// where the descriptors have checksums.
+func (g *geometry) uninit(d groupDesc, flag uint16) bool {
+	return d.flags()&flag != 0 && (g.metadataCsum || g.gdtCsum)
+}
+
 func setBit(b []byte, i uint64)      { b[i/8] |= 1 << (i % 8) }
 func clearBit(b []byte, i uint64)    { b[i/8] &^= 1 << (i % 8) }
 func hasBit(b []byte, i uint64) bool { return b[i/8]&(1<<(i%8)) != 0 }
@@ -60,7 +66,7 @@ func (fs *FileSystem) blockBitmap(ctx context.Context, group uint32) ([]byte, er
 	if err := fs.verifyBitmaps(ctx, d, group); err != nil {
 		return nil, err
 	}
-	if d.flags()&groupBlockUninit != 0 {
+	if fs.geo.uninit(d, groupBlockUninit) {
 		return fs.freshBlockBitmap(d, group), nil
 	}
 	return fs.store.Read(ctx, fs.at(d.blockBitmap()), fs.kinds.blockBitmap)
@@ -74,7 +80,7 @@ func (fs *FileSystem) verifyBitmaps(ctx context.Context, d groupDesc, group uint
 		return nil
 	}
 	blocks := fs.freshBlockBitmap(d, group)
-	if d.flags()&groupBlockUninit == 0 {
+	if !fs.geo.uninit(d, groupBlockUninit) {
 		b, err := fs.store.Read(ctx, fs.at(d.blockBitmap()), fs.kinds.blockBitmap)
 		if err != nil {
 			return err
@@ -87,7 +93,7 @@ func (fs *FileSystem) verifyBitmaps(ctx context.Context, d groupDesc, group uint
 	if free := freeBits(blocks, fs.geo.groupBlocks(group)); free != uint64(d.freeBlocks()) {
 		return ondisk.Corrupt(fmt.Sprintf("ext4 block bitmap of group %d", group), fs.at(d.blockBitmap()).Off, "%d blocks are free, the descriptor says %d", free, d.freeBlocks())
 	}
-	if d.flags()&groupInodeUninit == 0 {
+	if !fs.geo.uninit(d, groupInodeUninit) {
 		b, err := fs.store.Read(ctx, fs.at(d.inodeBitmap()), fs.kinds.inodeBitmap)
 		if err != nil {
 			return err
@@ -111,7 +117,7 @@ func (x *tx) editBlockBitmap(ctx context.Context, group uint32) (groupDesc, []by
 	}
 	x.groups[group].blockMap = true
 	at := x.fs.at(d.blockBitmap())
-	if d.flags()&groupBlockUninit == 0 {
+	if !x.fs.geo.uninit(d, groupBlockUninit) {
 		b, err := x.t.Edit(ctx, at, x.fs.kinds.blockBitmap)
 		return d, b, err
 	}

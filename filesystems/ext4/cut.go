@@ -17,10 +17,7 @@ func (x *tx) cut(ctx context.Context, n *inode, from uint64) (done bool, err err
 	if t := n.fileType(); t != syscall.S_IFREG && t != syscall.S_IFDIR && t != syscall.S_IFLNK || n.fastSymlink() && t == syscall.S_IFLNK {
 		return true, nil
 	}
-	if err := n.mayFree(); err != nil {
-		return false, err
-	}
-	return x.removeExtents(ctx, n, from, endOfFile, true)
+	return x.unmapBlocks(ctx, n, from, endOfFile)
 }
 
 // Truncate sets a file's size. Shortened, it keeps the blocks behind its end
@@ -37,8 +34,13 @@ func (x *tx) truncate(ctx context.Context, n *inode, size int64) (more bool, err
 	if err := x.writable(n, size); err != nil {
 		return false, err
 	}
+	if n.flag(flagAppend) {
+		return false, syscall.EPERM
+	}
 	shorter := size < n.size()
-	n.raw.setSize64(size)
+	if err := x.setSize(ctx, n, size); err != nil {
+		return false, err
+	}
 	x.touch(n)
 	if !shorter {
 		return false, nil
@@ -58,8 +60,38 @@ func (fs *FileSystem) blocksOf(size int64) uint64 {
 	return (uint64(size) + uint64(fs.geo.blockSize) - 1) >> fs.geo.blockBits
 }
 
-// maxFile bounds a file's size: its logical blocks have 32 bits.
-func (fs *FileSystem) maxFile() int64 { return int64(endOfFile) << fs.geo.blockBits }
+// maxFile bounds a file's size: the logical blocks of extents have 32 bits,
+// those of a block map a number; without huge_file i_blocks has 32 bits too.
+func (n *inode) maxFile() int64 {
+	g := n.fs.geo
+	blocks := uint64(endOfFile)
+	if !n.flag(flagExtents) {
+		blocks = min(blocks, g.mapped())
+	}
+	if !n.fs.sb.hasRoCompat(roHugeFile) {
+		// As in the kernel: all blocks of the map itself count too.
+		p := uint64(g.blockSize / blockNumber)
+		sectors := uint64(1<<32-1) >> (g.blockBits - 9)
+		blocks = min(blocks, sectors-min(sectors, 1+1+p+1+p+p*p))
+	}
+	return int64(blocks) << g.blockBits
+}
+
+// maxSmall is the largest size of a file without the feature large_file.
+const maxSmall = 1<<31 - 1
+
+// setSize sets a regular file's size. The first large one is a feature.
+func (x *tx) setSize(ctx context.Context, n *inode, size int64) error {
+	if size > maxSmall && !x.fs.sb.hasRoCompat(roLargeFile) {
+		sb, err := x.fs.editSuper(ctx, x.t)
+		if err != nil {
+			return err
+		}
+		sb.setFeatureRoCompat(sb.featureRoCompat() | roLargeFile)
+	}
+	n.raw.setSize64(size)
+	return nil
+}
 
 // writable says why the contents of an inode cannot be changed, up to a size.
 func (x *tx) writable(n *inode, size int64) error {
@@ -75,9 +107,7 @@ func (n *inode) mayWrite(size int64) error {
 		return syscall.EPERM
 	case n.flag(flagEncrypt | flagVerity | flagInlineData | flagCompressed | flagEAInode):
 		return ondisk.Unsupported("ext4 filesystem", "writing inode %d, with flags %#x,", n.num, n.raw.flags())
-	case !n.flag(flagExtents):
-		return ondisk.Unsupported("ext4 filesystem", "writing inode %d, which has a block map", n.num)
-	case size > n.fs.maxFile(), size > 1<<31-1 && !n.fs.sb.hasRoCompat(roLargeFile):
+	case size > n.maxFile(), size > maxSmall && n.fs.sb.revLevel() == 0:
 		return syscall.EFBIG
 	}
 	return nil

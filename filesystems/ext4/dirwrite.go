@@ -80,7 +80,9 @@ func (g *geometry) putEntry(b []byte, e dirEntry) bool {
 			d.setRecLen(length-used, g.blockSize)
 		}
 		d.setInode(e.num)
-		d.setFileType(e.kind)
+		if !g.noFiletype {
+			d.setFileType(e.kind)
+		}
 		d.setName(e.name)
 		return true
 	}
@@ -136,7 +138,7 @@ func (x *tx) appendDirBlock(ctx context.Context, dir *inode) (b []byte, lblk uin
 		return nil, 0, err
 	}
 	x.addBlocks(dir, 1)
-	if err := x.insertExtent(ctx, dir, mapping{lblk, 1, s.start, false}); err != nil {
+	if err := x.mapBlocks(ctx, dir, mapping{lblk, 1, s.start, false}); err != nil {
 		return nil, 0, err
 	}
 	dir.raw.setSize64(int64(lblk+1) << x.fs.geo.blockBits)

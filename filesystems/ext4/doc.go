@@ -1,5 +1,5 @@
-// Package ext4 reads ext2, ext3 and ext4, and writes ext4, as the Linux
-// kernel's Documentation/filesystems/ext4 describes them.
+// Package ext4 reads and writes ext2, ext3 and ext4, as the Linux kernel's
+// Documentation/filesystems/ext4 describes them.
 //
 // # What it reads
 //
@@ -19,26 +19,33 @@
 //
 // # What it writes
 //
-// A filesystem with extents, filetype and an internal journal, and with no
-// features but those that writer.go lists: others make it read-only, by name.
-// Not written are bigalloc, inline_data, ea_inode, casefold, encrypt, meta_bg,
-// mmp, quota, project, verity, large_dir, and so ext2 and ext3, whose files
-// have block maps; a file with a block map in an ext4 is neither written nor
-// freed. A filesystem in which the kernel found errors, or that has fast
-// commits or entries of the orphan file to replay, is not written either.
+// Ext2, ext3 and ext4 with no features but those that writer.go lists: others
+// make the filesystem read-only, by name. Not written are bigalloc,
+// inline_data, ea_inode, casefold, encrypt, meta_bg, mmp, quota, project,
+// verity, shared_blocks, an external journal and revision 0. Neither is a
+// filesystem in which the kernel found errors, that has fast commits to replay,
+// or whose journal is damaged. Files have extents, or a block map as in ext2
+// and ext3, which has no unwritten blocks: fallocate(2) only makes holes there.
 //
 // A change is a tx, on filesystems/txn: it reads the state it has made so far,
 // and ends whole or leaves nothing. Checksums are set when it ends: inodes,
 // then bitmaps in their descriptors, then descriptors; blocks of directories,
-// extents and attributes by their Kinds. Counts in the superblock are set once
-// a transaction. At a writable open the journal is replayed home, the orphan
-// list is processed, and with the first change needs_recovery is set; Close
-// takes it away.
+// extents, attributes and orphans by their Kinds. Counts in the superblock are
+// set once a transaction. At a writable open the journal is replayed home, the
+// orphan list and the orphan file are processed, and with the first change
+// needs_recovery is set; Close takes it away.
+//
+// Without a journal the log lies beside the image (txn/redo, Options.Sidecar),
+// and the mark is that of ext2, s_state without its bit for a clean unmount. A
+// filesystem that has that mark and no such log is not written: nobody knows
+// what its last user left. Whoever uses the filesystem otherwise changes a time
+// or a count in its superblock, by which the log is found to be of another time.
 //
 // Blocks are chosen first-fit from a goal: behind the file's last block, or in
 // its inode's group. A block that was freed is held back until that is durable.
-// Bitmaps are compared with their descriptors before the first change of a
-// group. Uninitialised groups are initialised by their first use.
+// Where nothing else is free, Begin waits for that. Bitmaps are compared with
+// their descriptors before the first change of a group. Uninitialised groups,
+// and blocks of inode tables, are initialised by their first use.
 //
 // Data are written home before anything refers to them (Reserve, Extend). A
 // cut to the middle of a block writes zeros behind the new end first, as the

@@ -24,11 +24,17 @@ func (fs *FileSystem) Fallocate(ctx context.Context, ino vfs.Ino, off, count int
 	if err != nil {
 		return err
 	}
-	if off > fs.maxFile()-count {
+	if off > n.maxFile()-count {
 		return syscall.EFBIG
 	}
 	if err := n.mayWrite(max(n.size(), off+count)); err != nil {
 		return err
+	}
+	if n.flag(flagAppend) && mode&^vfs.FallocateKeepSize != 0 {
+		return syscall.EPERM
+	}
+	if !n.flag(flagExtents) && mode&vfs.FallocatePunchHole == 0 {
+		return syscall.EOPNOTSUPP // as in the kernel: a block map has no unwritten blocks
 	}
 	keep := mode&vfs.FallocateKeepSize != 0
 	switch mode &^ vfs.FallocateKeepSize {
@@ -59,7 +65,7 @@ func (fs *FileSystem) Fallocate(ctx context.Context, ino vfs.Ino, off, count int
 
 // preallocate gives the holes among logical blocks unwritten blocks.
 func (fs *FileSystem) preallocate(ctx context.Context, ino vfs.Ino, from, end uint64, size int64, now vfs.Time) error {
-	for {
+	for retried := false; ; {
 		x, err := fs.begin(ctx, now)
 		if err != nil {
 			return err
@@ -67,6 +73,13 @@ func (fs *FileSystem) preallocate(ctx context.Context, ino vfs.Ino, from, end ui
 		next, err := x.preallocateSome(ctx, ino, from, end, size)
 		if err != nil {
 			x.Abort()
+			if err == syscall.ENOSPC && !retried && fs.w.waiting.Load() > 0 {
+				retried = true
+				if err := fs.w.manager.Sync(); err != nil {
+					return err
+				}
+				continue
+			}
 			return err
 		}
 		if err := x.Commit(false); err != nil || next >= end {
@@ -104,7 +117,9 @@ func (x *tx) preallocateSome(ctx context.Context, ino vfs.Ino, from, end uint64,
 	}
 	if from >= end {
 		if size > n.size() {
-			n.raw.setSize64(size)
+			if err := x.setSize(ctx, n, size); err != nil {
+				return 0, err
+			}
 		}
 		x.touch(n)
 	}
@@ -138,7 +153,7 @@ func (fs *FileSystem) punch(ctx context.Context, ino vfs.Ino, n *inode, off, cou
 		if err == nil {
 			x.touch(e)
 			if from < to {
-				done, err = x.removeExtents(ctx, e, from, to, true)
+				done, err = x.unmapBlocks(ctx, e, from, to)
 			}
 		}
 		if err != nil {

@@ -47,6 +47,7 @@ type kinds struct {
 	indirect *txn.Kind // a block of block numbers
 	dir      *txn.Kind // a directory block: entries or an index node
 	xattrs   *txn.Kind // a block of extended attributes
+	orphans  *txn.Kind // a block of the orphan file
 
 	// Of a writer only.
 	super       *txn.Kind // the block that holds the superblock
@@ -131,6 +132,7 @@ func (fs *FileSystem) use(ctx context.Context, dev block.Device) error {
 		indirect: &txn.Kind{Name: "ext4 indirect block"},
 		dir:      &txn.Kind{Name: "ext4 directory block", Verify: fs.verifyDirBlock},
 		xattrs:   &txn.Kind{Name: "ext4 xattr block", Verify: fs.verifyXattrBlock},
+		orphans:  &txn.Kind{Name: "ext4 orphan block", Verify: fs.verifyOrphanBlock},
 	}
 	fs.writerKinds()
 	return fs.loadDescs(ctx)
@@ -161,6 +163,7 @@ func (fs *FileSystem) CacheStats() block.CacheStats { return fs.store.CacheStats
 func (fs *FileSystem) Info() vfs.Info {
 	info := superInfo(fs.sb, fs.geo)
 	info.ReadOnly = fs.w == nil
+	info.HasXattrs = info.HasXattrs || fs.w != nil // somebody may set one
 	info.Replayed = fs.replay.Transactions > 0 || fs.edits != nil
 	if info.Replayed {
 		info.Dirty = true
@@ -203,6 +206,11 @@ func (fs *FileSystem) Close(ctx context.Context) error {
 	}
 	if err := fs.w.manager.Close(); err != nil {
 		return err
+	}
+	if fs.w.redo != nil {
+		if err := fs.w.redo.Remove(); err != nil {
+			return err
+		}
 	}
 	return first
 }

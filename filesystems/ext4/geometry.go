@@ -30,6 +30,7 @@ type geometry struct {
 	metadataCsum   bool
 	gdtCsum        bool
 	hashUnsigned   bool
+	noFiletype     bool // entries of directories have none
 	crcTable       *crc32.Table
 	writable       bool // the filesystem is open for writing
 }
@@ -132,6 +133,7 @@ func newGeometry(sb superblock, off int64) (*geometry, error) {
 	} else {
 		g.seed = ondisk.CRC32C(^uint32(0), sb.uuid())
 	}
+	g.noFiletype = !sb.hasIncompat(incompatFiletype)
 	g.hashUnsigned = sb.flags()&flagUnsignedHash != 0
 	return g, nil
 }

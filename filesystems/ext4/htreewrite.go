@@ -190,20 +190,15 @@ func (x *tx) splitLeaf(ctx context.Context, dir *inode, w *dxWalk, leaf uint32) 
 	return nil
 }
 
-// splitIndex makes room in the lowest index node of a walk, which is full.
+// splitIndex makes room in an index node of a walk whose lowest is full: the
+// lowest whose parent has room is split, or else the root goes one level down.
 func (x *tx) splitIndex(ctx context.Context, dir *inode, w *dxWalk) error {
 	i := len(w.frames) - 1
-	if i > 0 && w.frames[i-1].entries.count() == w.frames[i-1].entries.limit() {
-		if i > 1 {
-			i--
-		} else if len(w.frames) >= w.levels {
-			return syscall.ENOSPC // the tree has all the levels it may have
-		} else {
-			i = 0
-		}
+	for i > 0 && w.frames[i-1].entries.count() == w.frames[i-1].entries.limit() {
+		i--
 	}
 	if i == 0 && len(w.frames) >= w.levels {
-		return syscall.ENOSPC
+		return syscall.ENOSPC // the tree has all the levels it may have
 	}
 	b, lblk, err := x.appendDirBlock(ctx, dir)
 	if err != nil {

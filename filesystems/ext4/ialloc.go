@@ -4,6 +4,7 @@ import (
 	"context"
 	"syscall"
 
+	"github.com/guestctl/guestctl/filesystems/txn"
 	"github.com/guestctl/guestctl/formats/ondisk"
 )
 
@@ -70,12 +71,15 @@ func (x *tx) newInode(ctx context.Context, parent uint32, dir bool) (*inode, err
 		delta.dirs++
 		d.setUsedDirs(d.usedDirs() + 1)
 	}
+	num := group*g.inodesPerGroup + uint32(bit) + 1
 	if g.metadataCsum || g.gdtCsum {
 		if unused := g.inodesPerGroup - uint32(bit) - 1; unused < d.itableUnused() {
+			if err := x.freshTable(ctx, num, g.inodesPerGroup-d.itableUnused()); err != nil {
+				return nil, err
+			}
 			d.setItableUnused(unused)
 		}
 	}
-	num := group*g.inodesPerGroup + uint32(bit) + 1
 	raw, err := x.slot(ctx, num)
 	if err != nil {
 		return nil, err
@@ -85,6 +89,24 @@ func (x *tx) newInode(ctx context.Context, parent uint32, dir bool) (*inode, err
 	n2 := &inode{fs: x.fs, raw: raw, num: num, tx: x.t}
 	x.inodes[num] = n2
 	return n2, nil
+}
+
+// freshTable makes the block of the table that holds an inode one of zeros,
+// where none of its inodes was ever used, which are those of the group from
+// index used on: what is on the disk there may be anything.
+func (x *tx) freshTable(ctx context.Context, num, used uint32) error {
+	g := x.fs.geo
+	perBlock := uint32(g.blockSize / g.inodeSize)
+	first := (num - 1) % g.inodesPerGroup / perBlock * perBlock
+	if first < used {
+		return nil
+	}
+	off := x.fs.inodeOffset(ctx, num)
+	if off < 0 {
+		return ondisk.Corrupt("ext4 inode table", off, "of inode %d: its group's descriptor is damaged", num)
+	}
+	_, err := x.t.Fresh(txn.Addr{Off: off &^ int64(g.blockSize-1), Len: g.blockSize}, x.fs.kinds.inodes)
+	return err
 }
 
 // freeInode gives an inode back, which has no blocks and no names any more.
@@ -121,7 +143,7 @@ func (x *tx) editInodeBitmap(ctx context.Context, group uint32) (groupDesc, []by
 	}
 	x.groups[group].inodeMap = true
 	at := x.fs.at(d.inodeBitmap())
-	if d.flags()&groupInodeUninit == 0 {
+	if !x.fs.geo.uninit(d, groupInodeUninit) {
 		b, err := x.t.Edit(ctx, at, x.fs.kinds.inodeBitmap)
 		return d, b, err
 	}

@@ -28,6 +28,12 @@ func recoverJournal(ctx context.Context, fs *FileSystem) error {
 			return fmt.Errorf("the journal, which holds changes, cannot be replayed: %w; norecovery opens the filesystem as it is without them", err)
 		}
 	}
+	if !fs.sb.hasCompat(compatHasJournal) && fs.opt.Sidecar != nil {
+		if err := fs.recoverRedo(ctx); err != nil {
+			// Somebody else has used the volume since: what he left is shown.
+			fs.log.WarnContext(ctx, "ext4: the log beside the image is not used", slog.Any("err", err))
+		}
+	}
 	fs.findOrphans(ctx)
 	return nil
 }

@@ -82,6 +82,14 @@ func (s superblock) encodingFlags() uint16    { return u16(s, 0x27E) }
 func (s superblock) orphanFileInum() uint32   { return u32(s, 0x280) }
 func (s superblock) checksum() uint32         { return u32(s, superChecksum) }
 
+// lastUse is what tells one use of a filesystem from another: s_uuid, s_mtime,
+// s_wtime, s_mnt_count and s_lastcheck.
+func (s superblock) lastUse() []byte {
+	b := append([]byte(nil), s.uuid()...)
+	b = append(b, s[0x2C:0x36]...)
+	return append(b, s[0x40:0x44]...)
+}
+
 const (
 	superChecksum = 0x3FC // s_checksum; it covers all before it
 

@@ -70,7 +70,10 @@ func (x *tx) directory(ctx context.Context, ino vfs.Ino) (*inode, error) {
 	if dir.raw.links() == 0 {
 		return nil, syscall.ENOENT
 	}
-	if dir.flag(flagInlineData|flagEncrypt) || !dir.flag(flagExtents) {
+	if dir.flag(flagImmutable) {
+		return nil, syscall.EPERM
+	}
+	if dir.flag(flagInlineData | flagEncrypt) {
 		return nil, ondisk.Unsupported("ext4 filesystem", "changing directory %d, with flags %#x,", dir.num, dir.raw.flags())
 	}
 	return dir, nil
@@ -185,8 +188,12 @@ func (x *tx) build(ctx context.Context, dir *inode, what vfs.New) (*inode, error
 	return n, nil
 }
 
-// initExtents gives an inode an empty extent tree.
+// initExtents gives an inode an empty extent tree, where the filesystem has
+// any. An empty block map is all zeros.
 func (x *tx) initExtents(n *inode) {
+	if !x.fs.sb.hasIncompat(incompatExtents) {
+		return
+	}
 	n.raw.setFlags(n.raw.flags() | flagExtents)
 	extentNode(n.raw.iBlock()).setEmpty()
 }
@@ -198,17 +205,10 @@ func (x *tx) initDir(ctx context.Context, n *inode, parent uint32) error {
 		return err
 	}
 	g := x.fs.geo
-	d := dirent(b)
-	d.setInode(n.num)
-	d.setRecLen(direntMin, g.blockSize)
-	d.setFileType(2)
-	d.setName(".")
-	d = dirent(b[direntMin:])
-	d.setInode(parent)
-	d.setRecLen(g.leafEnd()-direntMin, g.blockSize)
-	d.setFileType(2)
-	d.setName("..")
-	g.initTail(b)
+	g.initLeaf(b)
+	for _, e := range [...]dirEntry{{".", n.num, 2}, {"..", parent, 2}} {
+		g.putEntry(b, e)
+	}
 	return nil
 }
 
@@ -239,7 +239,7 @@ func (x *tx) initLink(ctx context.Context, n *inode, target string) error {
 		return err
 	}
 	x.addBlocks(n, 1)
-	return x.insertExtent(ctx, n, mapping{0, 1, s.start, false})
+	return x.mapBlocks(ctx, n, mapping{0, 1, s.start, false})
 }
 
 // setRdev stores a device number, in the old encoding where it fits.

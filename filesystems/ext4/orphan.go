@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/guestctl/guestctl/formats/block"
+	"github.com/guestctl/guestctl/filesystems/txn"
 	"github.com/guestctl/guestctl/formats/ondisk"
 )
 
@@ -23,6 +23,8 @@ type orphanTail []byte
 
 func (t orphanTail) magic() uint32    { return u32(t, 0) }
 func (t orphanTail) checksum() uint32 { return u32(t, 4) }
+
+func (t orphanTail) setChecksum(v uint32) { set32(t, 4, v) }
 
 const (
 	orphanTailSize  = 8
@@ -73,6 +75,23 @@ func (fs *FileSystem) orphanList(ctx context.Context, seen map[uint32]bool) erro
 
 // orphanFile reads the orphan file, if it says that it holds something.
 func (fs *FileSystem) orphanFile(ctx context.Context, seen map[uint32]bool) error {
+	return fs.orphanEntries(ctx, func(num uint32, _ orphanSlot) error {
+		if seen[num] {
+			return nil
+		}
+		_, err := fs.orphan(ctx, num, seen)
+		return err
+	})
+}
+
+// An orphanSlot is a place in the orphan file.
+type orphanSlot struct {
+	block txn.Addr
+	at    int
+}
+
+// orphanEntries visits the entries of the orphan file.
+func (fs *FileSystem) orphanEntries(ctx context.Context, visit func(num uint32, slot orphanSlot) error) error {
 	if !fs.sb.hasCompat(compatOrphanFile) || !fs.sb.hasRoCompat(roOrphanPresent) {
 		return nil
 	}
@@ -83,7 +102,6 @@ func (fs *FileSystem) orphanFile(ctx context.Context, seen map[uint32]bool) erro
 	if n.size() > maxOrphans*orphanEntrySize {
 		return n.corrupt(ctx, "an orphan file of %d bytes", n.size())
 	}
-	b := make([]byte, fs.geo.blockSize)
 	for lblk := uint64(0); int64(lblk+1)<<fs.geo.blockBits <= n.size(); lblk++ {
 		r, err := n.runAt(ctx, lblk)
 		if err != nil {
@@ -92,16 +110,15 @@ func (fs *FileSystem) orphanFile(ctx context.Context, seen map[uint32]bool) erro
 		if r.hole() {
 			return n.corrupt(ctx, "a hole in the orphan file at block %d", lblk)
 		}
-		off := int64(r.start << fs.geo.blockBits)
-		if err := block.ReadFull(ctx, fs.dev, b, off); err != nil {
-			return fmt.Errorf("reading the orphan file at byte %d: %w", off, err)
+		slot := orphanSlot{block: fs.at(r.start)}
+		slot.block.Owner, slot.block.Gen = uint64(n.num), n.raw.generation()
+		b, err := fs.store.Read(ctx, slot.block, fs.kinds.orphans)
+		if err != nil {
+			return fmt.Errorf("reading the orphan file at byte %d: %w", slot.block.Off, err)
 		}
-		if err := fs.verifyOrphanBlock(b, n, r.start); err != nil {
-			return err
-		}
-		for at := 0; at+orphanEntrySize <= len(b)-orphanTailSize; at += orphanEntrySize {
-			if num := u32(b, at); num != 0 && !seen[num] {
-				if _, err := fs.orphan(ctx, num, seen); err != nil {
+		for ; slot.at+orphanEntrySize <= len(b)-orphanTailSize; slot.at += orphanEntrySize {
+			if num := u32(b, slot.at); num != 0 {
+				if err := visit(num, slot); err != nil {
 					return err
 				}
 			}
@@ -110,25 +127,36 @@ func (fs *FileSystem) orphanFile(ctx context.Context, seen map[uint32]bool) erro
 	return nil
 }
 
-// verifyOrphanBlock checks a block of the orphan file n that lies at blk.
-func (fs *FileSystem) verifyOrphanBlock(b []byte, n *inode, blk uint64) error {
-	const what = "ext4 orphan block"
-	off := int64(blk << fs.geo.blockBits)
+// verifyOrphanBlock is the Verify of blocks of the orphan file.
+func (fs *FileSystem) verifyOrphanBlock(b []byte, at txn.Addr) error {
 	end := len(b) - orphanTailSize
 	tail := orphanTail(b[end:])
 	if tail.magic() != orphanMagic {
-		return ondisk.Corrupt(what, off+int64(end), "ob_magic %#x, expected %#x", tail.magic(), uint32(orphanMagic))
+		return ondisk.Corrupt(fs.kinds.orphans.Name, at.Off+int64(end), "ob_magic %#x, expected %#x", tail.magic(), uint32(orphanMagic))
 	}
 	if !fs.geo.metadataCsum {
 		return nil
 	}
-	var num [8]byte
-	binary.LittleEndian.PutUint64(num[:], blk)
-	sum := ondisk.CRC32C(fs.geo.inodeSeed(n.num, n.raw.generation()), num[:])
-	if sum = ondisk.CRC32C(sum, b[:end]); sum != tail.checksum() {
-		return ondisk.BadChecksum(what, off+int64(end), tail.checksum(), sum)
+	if sum := fs.orphanChecksum(b, at); sum != tail.checksum() {
+		return ondisk.BadChecksum(fs.kinds.orphans.Name, at.Off+int64(end), tail.checksum(), sum)
 	}
 	return nil
+}
+
+// sealOrphanBlock is the Seal of blocks of the orphan file.
+func (fs *FileSystem) sealOrphanBlock(b []byte, at txn.Addr) {
+	if fs.geo.metadataCsum {
+		orphanTail(b[len(b)-orphanTailSize:]).setChecksum(fs.orphanChecksum(b, at))
+	}
+}
+
+// orphanChecksum is the checksum of a block of the orphan file, which counts
+// where it lies.
+func (fs *FileSystem) orphanChecksum(b []byte, at txn.Addr) uint32 {
+	var num [8]byte
+	binary.LittleEndian.PutUint64(num[:], uint64(at.Off)>>fs.geo.blockBits)
+	sum := ondisk.CRC32C(fs.geo.inodeSeed(uint32(at.Owner), at.Gen), num[:])
+	return ondisk.CRC32C(sum, b[:len(b)-orphanTailSize])
 }
 
 // orphan counts one orphan and gives its bytes.

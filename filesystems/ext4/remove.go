@@ -27,6 +27,9 @@ func (x *tx) Unlink(ctx context.Context, in vfs.Ino, name string, isDir bool) (v
 	if err != nil {
 		return vfs.Ino{}, err
 	}
+	if dir.flag(flagAppend) {
+		return vfs.Ino{}, syscall.EPERM
+	}
 	n, err := x.target(ctx, s)
 	if err != nil {
 		return vfs.Ino{}, err
@@ -66,9 +69,6 @@ func (x *tx) removable(ctx context.Context, n *inode, isDir bool) error {
 	if n.flag(flagImmutable | flagAppend) {
 		return syscall.EPERM
 	}
-	if err := n.mayFree(); err != nil {
-		return err
-	}
 	if isDir {
 		if n.flag(flagInlineData) {
 			return n.corrupt(ctx, "an inline directory without the feature")
@@ -80,23 +80,6 @@ func (x *tx) removable(ctx context.Context, n *inode, isDir bool) error {
 		if !empty {
 			return syscall.ENOTEMPTY
 		}
-	}
-	return nil
-}
-
-// mayFree says why the blocks of an inode could not be freed.
-func (n *inode) mayFree() error {
-	switch n.fileType() {
-	case syscall.S_IFLNK:
-		if n.fastSymlink() {
-			return nil
-		}
-	case syscall.S_IFREG, syscall.S_IFDIR:
-	default:
-		return nil
-	}
-	if !n.flag(flagExtents) {
-		return ondisk.Unsupported("ext4 filesystem", "freeing inode %d, which has a block map", n.num)
 	}
 	return nil
 }
@@ -140,9 +123,19 @@ func (fs *FileSystem) orphanAt(num uint32) (at int, ok bool) {
 	return 0, false
 }
 
-// dropOrphan takes an inode off the orphan list. ENOENT where it is not on it.
+// dropOrphan takes an inode off the orphan list, or out of the orphan file.
+// ENOENT where it is in neither.
 func (x *tx) dropOrphan(ctx context.Context, n *inode) error {
 	w := x.fs.w
+	if slot, ok := w.slots[n.num]; ok {
+		b, err := x.t.Edit(ctx, slot.block, x.fs.kinds.orphans)
+		if err != nil {
+			return err
+		}
+		set32(b, slot.at, 0)
+		x.t.OnDone(func() { delete(w.slots, n.num) })
+		return nil
+	}
 	at, ok := x.fs.orphanAt(n.num)
 	if !ok {
 		return syscall.ENOENT
@@ -234,11 +227,17 @@ func (fs *FileSystem) processOrphans(ctx context.Context) error {
 	for i := len(list) - 1; i >= 0; i-- {
 		fs.w.orphans = append(fs.w.orphans, list[i])
 	}
-	if err := fs.orphanFile(ctx, seen); err != nil {
+	fs.w.slots = make(map[uint32]orphanSlot)
+	if err := fs.orphanEntries(ctx, func(num uint32, slot orphanSlot) error {
+		if seen[num] {
+			return ondisk.Corrupt(fs.kinds.orphans.Name, slot.block.Off+int64(slot.at), "inode %d is an orphan twice", num)
+		}
+		fs.w.slots[num] = slot
+		list = append(list, num)
+		_, err := fs.orphan(ctx, num, seen)
 		return err
-	}
-	if len(seen) > len(list) {
-		return &ondisk.UnsupportedError{What: "ext4 filesystem", Detail: "writing with inodes in the orphan file", Remedy: "mount it once with the kernel, or run e2fsck"}
+	}); err != nil {
+		return err
 	}
 	fs.orphans = orphans{}
 	for _, num := range list {
@@ -256,6 +255,9 @@ func (fs *FileSystem) endOrphan(ctx context.Context, num uint32) error {
 	n, err := fs.iget(ctx, num)
 	if err != nil {
 		return err
+	}
+	if n.raw.mode() == 0 {
+		return n.corrupt(ctx, "an orphan that is not in use")
 	}
 	now := vfs.Time{Sec: int64(n.raw.ctime())}
 	if n.raw.links() == 0 {

@@ -31,6 +31,9 @@ func (x *tx) Rename(ctx context.Context, fromDir vfs.Ino, from string, toDir vfs
 	if err != nil {
 		return vfs.Ino{}, err
 	}
+	if src.flag(flagAppend) {
+		return vfs.Ino{}, syscall.EPERM
+	}
 	n, err := x.target(ctx, s)
 	if err != nil {
 		return vfs.Ino{}, err
@@ -55,6 +58,8 @@ func (x *tx) Rename(ctx context.Context, fromDir vfs.Ino, from string, toDir vfs
 		err = x.moveTo(ctx, src, dst, n, to)
 	case flags&vfs.RenameNoReplace != 0:
 		return vfs.Ino{}, syscall.EEXIST
+	case old != 0 && dst.flag(flagAppend):
+		return vfs.Ino{}, syscall.EPERM
 	case old == n.num:
 		return vfs.Ino{}, nil // two names of one file: nothing is done, as rename(2) has it
 	case flags&vfs.RenameExchange != 0:
@@ -122,7 +127,9 @@ func (x *tx) replace(ctx context.Context, src, dst, n *inode, to string) (vfs.In
 // point makes a slot's entry name n, which comes from src into dst.
 func (x *tx) point(ctx context.Context, s slot, src, dst, n *inode) error {
 	s.entry().setInode(n.num)
-	s.entry().setFileType(fileTypeOf(uint32(n.raw.mode())))
+	if !x.fs.geo.noFiletype {
+		s.entry().setFileType(fileTypeOf(uint32(n.raw.mode())))
+	}
 	if n.fileType() == syscall.S_IFDIR && src.num != dst.num {
 		return x.setParent(ctx, n, dst.num)
 	}

@@ -141,12 +141,14 @@ func (x *tx) Extend(ctx context.Context, r *vfs.Reservation, size int64) error {
 			return err
 		}
 		x.addBlocks(n, int64(m.len))
-		if err := x.insertExtent(ctx, n, m); err != nil {
+		if err := x.mapBlocks(ctx, n, m); err != nil {
 			return err
 		}
 	}
 	if size > n.size() {
-		n.raw.setSize64(size)
+		if err := x.setSize(ctx, n, size); err != nil {
+			return err
+		}
 	}
 	x.touch(n)
 	x.t.OnDone(func() { res.over = true })

@@ -32,11 +32,33 @@ func (fs *FileSystem) begin(ctx context.Context, now vfs.Time) (*tx, error) {
 	if fs.w == nil {
 		return nil, syscall.EROFS
 	}
+	if err := fs.w.settle(); err != nil {
+		return nil, err
+	}
 	t, err := fs.w.manager.Begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return &tx{fs: fs, t: t, now: now, inodes: make(map[uint32]*inode), groups: make(map[uint32]*groupDelta)}, nil
+}
+
+// scarce is how many blocks must be free to begin a change without waiting for
+// those that a commit would free.
+const scarce = 256
+
+// settle commits where the disk is full but for blocks that wait for that.
+func (w *writer) settle() error {
+	waiting := w.waiting.Load()
+	if waiting == 0 {
+		return nil
+	}
+	w.mu.Lock()
+	short := w.blocks < uint64(waiting)+scarce
+	w.mu.Unlock()
+	if !short {
+		return nil
+	}
+	return w.manager.Sync()
 }
 
 // Abort gives the change up.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,9 +20,27 @@ import (
 // written is a filesystem that a test writes, in memory.
 type written struct {
 	*FileSystem
-	t   testing.TB
-	dev *blocktest.Memory
+	t    testing.TB
+	dev  *blocktest.Memory
+	side *memorySidecar
 }
+
+// memorySidecar is a redo.Sidecar in memory.
+type memorySidecar struct{ b []byte }
+
+func (s *memorySidecar) Size() (int64, error) { return int64(len(s.b)), nil }
+func (s *memorySidecar) ReadAt(p []byte, off int64) (int, error) {
+	return bytes.NewReader(s.b).ReadAt(p, off)
+}
+func (s *memorySidecar) WriteAt(p []byte, off int64) (int, error) {
+	if need := int(off) + len(p); need > len(s.b) {
+		s.b = append(s.b, make([]byte, need-len(s.b))...)
+	}
+	return copy(s.b[off:], p), nil
+}
+func (s *memorySidecar) Sync(context.Context) error { return nil }
+func (s *memorySidecar) Remove() error              { s.b = nil; return nil }
+func (s *memorySidecar) String() string             { return "the sidecar" }
 
 var testTime = vfs.Time{Sec: 1_700_000_000, Nsec: 5}
 
@@ -30,7 +49,10 @@ func mkfs(t testing.TB, size string, options ...string) *written {
 	t.Helper()
 	images.NeedTool(t, "mke2fs", "e2fsck")
 	path := filepath.Join(t.TempDir(), "ext4.img")
-	args := append([]string{"-q", "-F", "-t", "ext4"}, options...)
+	args := append([]string{"-q", "-F"}, options...)
+	if !slices.Contains(options, "-t") {
+		args = append(args, "-t", "ext4")
+	}
 	if out, err := exec.Command("mke2fs", append(args, path, size)...).CombinedOutput(); err != nil {
 		t.Fatalf("mke2fs: %v: %s", err, out)
 	}
@@ -38,16 +60,16 @@ func mkfs(t testing.TB, size string, options ...string) *written {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return openWritten(t, blocktest.NewMemory(b))
+	return openWritten(t, blocktest.NewMemory(b), &memorySidecar{})
 }
 
-func openWritten(t testing.TB, dev *blocktest.Memory) *written {
+func openWritten(t testing.TB, dev *blocktest.Memory, side *memorySidecar) *written {
 	t.Helper()
-	fs, err := open(t.Context(), []block.Device{dev}, vfs.Options{Writable: true})
+	fs, err := open(t.Context(), []block.Device{dev}, vfs.Options{Writable: true, Sidecar: side})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &written{fs.(*FileSystem), t, dev}
+	return &written{fs.(*FileSystem), t, dev, side}
 }
 
 // do makes one change.
@@ -115,6 +137,9 @@ func (w *written) read(ino vfs.Ino) []byte {
 func (w *written) fsck() string {
 	w.t.Helper()
 	w.must(w.Close(context.Background()))
+	if len(w.side.b) > 0 {
+		w.t.Error("the log beside the image is still there")
+	}
 	return fsckBytes(w.t, w.dev.Bytes())
 }
 
@@ -148,11 +173,24 @@ var layouts = map[string][]string{
 	"no index":   {"-O", "^dir_index"},
 	"64k":        {"-b", "65536"},
 	"few groups": {"-b", "1024", "-g", "1024"},
+	"large dir":  {"-b", "1024", "-O", "large_dir"},
+	"ext3":       {"-t", "ext3"},
+	"ext3 1k":    {"-t", "ext3", "-b", "1024"},
+	"no type":    {"-O", "^filetype"},
+	"ext2":       {"-t", "ext2"},
+	"ext2 1k":    {"-t", "ext2", "-b", "1024"},
+	"no journal": {"-O", "^has_journal"},
 }
+
+// shortLayouts are those that share least, for make test.
+var shortLayouts = map[string]bool{"newer": true, "1k": true, "gdt csum": true, "ext3 1k": true, "no type": true, "few groups": true, "ext2 1k": true}
 
 func TestWriteBasics(t *testing.T) {
 	for name, options := range layouts {
 		t.Run(name, func(t *testing.T) {
+			if !shortLayouts[name] {
+				images.NeedLong(t)
+			}
 			ctx := context.Background()
 			size := "24M"
 			if name == "64k" {

@@ -8,7 +8,8 @@
 //     when it enters memory; a Tx seals it (its checksum) once, when the change
 //     is whole. Drivers never checksum by hand. A buffer that fails its
 //     verification is never handed out.
-//   - A Log is a journal that a format defines. Recover replays it: into the
+//   - A Log is a journal that a format defines, or one beside the volume
+//     (redo). Recover replays it: into the
 //     volume of a writable mount, or into an overlay for a read-only one. An
 //     Appender is a Log that takes new transactions.
 //   - A Tx is one change of a driver: a create, a rename. A transaction is what
@@ -68,6 +69,10 @@
 // The clean end: commit, checkpoint, the log is emptied. BarrierEmpty
 // (TestBarrierEmpty): that is durable before the mark of the volume goes.
 // BarrierClosed (TestBarrierClosed): the volume is clean when Close returns.
+//
+// A log beside the volume (package redo) has no commit record: its steps 2 and 3
+// are one write to the sidecar, between the barrier BarrierLog of the volume and
+// the barrier BarrierCommit of the sidecar.
 //
 // # Failure
 //
