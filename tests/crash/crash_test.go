@@ -122,7 +122,7 @@ func search(t testing.TB, trace *Trace, c *Checker, journal int64, seed uint64, 
 
 var layouts = map[string][]string{
 	"default": nil,
-	"no csum": {"-O", "^metadata_csum"},
+	"ext3":    {"-O", "^extents,^metadata_csum,^64bit,^flex_bg,^huge_file,^dir_nlink,^extra_isize"},
 	"newer":   {"-O", "orphan_file,metadata_csum_seed"},
 }
 

@@ -19,6 +19,10 @@
 // same tree, or that of another operation in the same bounds. Recovery itself
 // is recorded and cut short.
 //
+// A filesystem without a journal is recorded with the log beside it as one
+// device of two parts, each with barriers of its own. Nobody else replays that
+// log: e2fsck sees what our recovery leaves.
+//
 // A run can lose one barrier by its name, as if the code had forgotten it. The
 // tests that are named after barriers find, for each, a state that is wrong:
 // so the barrier is needed, and the search would notice its loss.

@@ -15,6 +15,8 @@ const sector = 512
 type Recorder struct {
 	*blocktest.Recorder
 	Lost txn.Barrier // this one does nothing
+
+	parts map[int]int64 // see twoStates
 }
 
 // Sync is a barrier, but for the one that is lost.
@@ -22,12 +24,16 @@ func (r *Recorder) Sync(ctx context.Context) error {
 	if b := txn.BarrierOf(ctx); b != "" && b == r.Lost {
 		return nil
 	}
-	return r.Recorder.Sync(ctx)
+	err := r.Recorder.Sync(ctx)
+	if from, ok := ctx.Value(partKey{}).(int64); ok && err == nil {
+		r.parts[len(r.Ops())-1] = from
+	}
+	return err
 }
 
 // NewRecorder records what is done to image.
 func NewRecorder(image []byte, lost txn.Barrier) *Recorder {
-	return &Recorder{Recorder: blocktest.NewRecorder(blocktest.NewMemory(image)), Lost: lost}
+	return &Recorder{Recorder: blocktest.NewRecorder(blocktest.NewMemory(image)), Lost: lost, parts: make(map[int]int64)}
 }
 
 var _ block.Writer = (*Recorder)(nil)
