@@ -254,7 +254,7 @@ func TestJournalAsKernel(t *testing.T) {
 		{"bigalloc", jbd2test.Image{Size: "256M", Mkfs: []string{"-t", "ext4", "-b", "4096", "-O", "bigalloc"}, Flush: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if c.name != "1KiB, small journal" && c.name != "ext3" {
+			if c.name != "1KiB, small journal" {
 				images.NeedLong(t)
 			}
 			c.img.Work = busy

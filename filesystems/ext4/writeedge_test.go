@@ -127,8 +127,8 @@ func TestFreedComesBack(t *testing.T) {
 
 // TestSmallJournal: far more changes than the log holds, without a sync.
 func TestSmallJournal(t *testing.T) {
-	w := mkfs(t, "48M", "-b", "1024", "-N", "6000", "-J", "size=1")
-	for d := range 12 {
+	w := mkfs(t, "16M", "-b", "1024", "-N", "3000", "-J", "size=1")
+	for d := range 6 {
 		dir := w.create(w.Root(), fmt.Sprint("dir", d), 0o40755)
 		for i := range 200 {
 			w.write(w.create(dir, fmt.Sprintf("%d-%s", i, strings.Repeat("n", i)), 0o100644), int64(i%3)*5000, make([]byte, 3000))
@@ -140,7 +140,6 @@ func TestSmallJournal(t *testing.T) {
 			w.unlink(w.Root(), fmt.Sprint("dir", d), true)
 		}
 	}
-	fsckCopy(t, w)
 	w.fsck()
 }
 
@@ -219,7 +218,7 @@ func TestFlags(t *testing.T) {
 func TestBlockMap(t *testing.T) {
 	images.NeedRoot(t)
 	ctx := context.Background()
-	w := mkfs(t, "16M", "-t", "ext3", "-b", "1024", "-O", "^large_file")
+	w := mkfs(t, "10M", "-t", "ext3", "-b", "1024", "-O", "^large_file", "-J", "size=1")
 	f := w.create(w.Root(), "deep", 0o100644)
 	if w.sb.hasRoCompat(roLargeFile) {
 		t.Fatal("the feature large_file is there already")
@@ -267,7 +266,9 @@ func TestBlockMap(t *testing.T) {
 	}
 	for _, size := range []int64{4 << 30, 65806 << 10, 270 << 10, 5 << 10, 0} {
 		w.must(w.Truncate(ctx, f, size, testTime))
-		fsckCopy(t, w)
+		if size == 270<<10 {
+			fsckCopy(t, w)
+		}
 	}
 	if n, err = w.Inode(ctx, f); err != nil || n.Attr().Blocks != 0 {
 		t.Errorf("an empty file has %d blocks, %v", n.Attr().Blocks, err)

@@ -56,7 +56,7 @@ func TestKernelReplays(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			if name != "newer" && name != "ext3 1k" {
+			if name != "newer" {
 				images.NeedLong(t)
 			}
 			w := mkfs(t, "32M", options...)
@@ -109,7 +109,7 @@ func TestWriteAfterKernel(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			switch c.name {
-			case "orphan file", "ext3", "fast commits":
+			case "orphan file", "fast commits":
 			default:
 				images.NeedLong(t)
 			}
