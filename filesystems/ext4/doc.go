@@ -21,7 +21,7 @@
 //
 // Ext2, ext3 and ext4 with no features but those that writer.go lists: others
 // make the filesystem read-only, by name. Not written are bigalloc,
-// inline_data, ea_inode, casefold, encrypt, meta_bg, mmp, quota, project,
+// inline_data, ea_inode, casefold, encrypt, mmp, quota, project,
 // verity, shared_blocks, an external journal and revision 0. Neither is a
 // filesystem in which the kernel found errors, that has fast commits to replay,
 // or whose journal is damaged. Files have extents, or a block map as in ext2

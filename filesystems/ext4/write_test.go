@@ -177,6 +177,8 @@ var layouts = map[string][]string{
 	"ext3":       {"-t", "ext3"},
 	"ext3 1k":    {"-t", "ext3", "-b", "1024"},
 	"no type":    {"-O", "^filetype"},
+	"meta_bg":    {"-b", "1024", "-g", "1024", "-O", "meta_bg,^resize_inode"},
+	"meta_bg 32": {"-b", "1024", "-g", "1024", "-O", "meta_bg,^resize_inode,^64bit"},
 	"ext2":       {"-t", "ext2"},
 	"ext2 1k":    {"-t", "ext2", "-b", "1024"},
 	"no journal": {"-O", "^has_journal"},

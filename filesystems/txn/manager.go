@@ -100,7 +100,7 @@ func NewManager(store *Store, home block.Writer, log Appender, blockSize int, op
 	m := &Manager{store: store, home: home, log: log, opt: opt, blockSize: blockSize,
 		running: newTransaction(1), committed: make(map[int64][]byte), logged: make(map[int64]bool),
 		stop: make(chan struct{}), kick: make(chan struct{}, 1), done: make(chan struct{})}
-	// Two Txs must fit a transaction, and the few blocks of BeforeCommit.
+	// Two Txs must fit a transaction, or one that goes beyond, and the few blocks of BeforeCommit.
 	m.credits = maxCredits
 	for m.credits > 8 && log.Need(2*m.credits+8, 2*m.credits) > log.Limit() {
 		m.credits--
@@ -110,7 +110,7 @@ func NewManager(store *Store, home block.Writer, log Appender, blockSize int, op
 	return m
 }
 
-// Credits is the most blocks that one Tx may change.
+// Credits is how many blocks one Tx may change, which see.
 func (m *Manager) Credits() int { return m.credits }
 
 // Begin opens a Tx. It waits for the one that is open and, where the running
