@@ -117,7 +117,7 @@ func (n *inode) mayWrite(size int64) error {
 // takes it off the orphan list.
 func (fs *FileSystem) truncateChain(ctx context.Context, ino vfs.Ino, now vfs.Time) error {
 	for {
-		x, err := fs.begin(ctx, now)
+		x, err := fs.beginFree(ctx, now)
 		if err != nil {
 			return err
 		}

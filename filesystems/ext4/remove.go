@@ -173,7 +173,7 @@ func (fs *FileSystem) Evict(ctx context.Context, ino vfs.Ino, now vfs.Time) erro
 		return err
 	}
 	for {
-		x, err := fs.begin(ctx, now)
+		x, err := fs.beginFree(ctx, now)
 		if err != nil {
 			return err
 		}

@@ -35,6 +35,14 @@ func (fs *FileSystem) begin(ctx context.Context, now vfs.Time) (*tx, error) {
 	if err := fs.w.settle(); err != nil {
 		return nil, err
 	}
+	return fs.beginFree(ctx, now)
+}
+
+// beginFree starts a change that frees blocks and takes none.
+func (fs *FileSystem) beginFree(ctx context.Context, now vfs.Time) (*tx, error) {
+	if fs.w == nil {
+		return nil, syscall.EROFS
+	}
 	t, err := fs.w.manager.Begin(ctx)
 	if err != nil {
 		return nil, err

@@ -47,6 +47,11 @@ var testTime = vfs.Time{Sec: 1_700_000_000, Nsec: 5}
 // mkfs makes an ext4 image with the options of mke2fs and opens it for writing.
 func mkfs(t testing.TB, size string, options ...string) *written {
 	t.Helper()
+	return openWritten(t, blocktest.NewMemory(mkfsBytes(t, size, options...)), &memorySidecar{})
+}
+
+func mkfsBytes(t testing.TB, size string, options ...string) []byte {
+	t.Helper()
 	images.NeedTool(t, "mke2fs", "e2fsck")
 	path := filepath.Join(t.TempDir(), "ext4.img")
 	args := append([]string{"-q", "-F"}, options...)
@@ -60,7 +65,7 @@ func mkfs(t testing.TB, size string, options ...string) *written {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return openWritten(t, blocktest.NewMemory(b), &memorySidecar{})
+	return b
 }
 
 func openWritten(t testing.TB, dev *blocktest.Memory, side *memorySidecar) *written {

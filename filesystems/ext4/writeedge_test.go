@@ -368,3 +368,39 @@ func TestTerabytes(t *testing.T) {
 	w.must(w.Close(ctx))
 	check()
 }
+
+// TestNotWritten: what the writer does not keep right makes a filesystem
+// read-only, by the feature's name, and nothing of it is written.
+func TestNotWritten(t *testing.T) {
+	for name, c := range map[string]struct{ options, want []string }{
+		"quota":     {[]string{"-O", "quota"}, []string{"quota"}},
+		"project":   {[]string{"-O", "quota,project", "-E", "quotatype=prjquota"}, []string{"quota", "project"}},
+		"bigalloc":  {[]string{"-O", "bigalloc"}, []string{"bigalloc"}},
+		"inline":    {[]string{"-O", "inline_data"}, []string{"inline_data"}},
+		"ea_inode":  {[]string{"-O", "ea_inode"}, []string{"ea_inode"}},
+		"encrypt":   {[]string{"-O", "encrypt"}, []string{"encrypt"}},
+		"verity":    {[]string{"-O", "verity"}, []string{"verity"}},
+		"casefold":  {[]string{"-O", "casefold"}, []string{"casefold"}},
+		"mmp":       {[]string{"-O", "mmp"}, []string{"mmp"}},
+		"revision":  {[]string{"-t", "ext2", "-r", "0", "-O", "none", "-I", "128"}, []string{"revision 0"}},
+		"no log":    {[]string{"-t", "ext2"}, []string{"without a journal"}},
+		"no log, 4": {[]string{"-O", "^has_journal"}, []string{"without a journal"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := mkfsBytes(t, "8M", c.options...)
+			dev := blocktest.NewMemory(bytes.Clone(b))
+			_, err := open(t.Context(), []block.Device{dev}, vfs.Options{Writable: true})
+			if !errors.Is(err, syscall.EOPNOTSUPP) {
+				t.Fatalf("open: %v", err)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("open: %v, which does not say %q", err, want)
+				}
+			}
+			if !bytes.Equal(dev.Bytes(), b) {
+				t.Error("the image was written")
+			}
+		})
+	}
+}

@@ -63,6 +63,8 @@ func (fs *FileSystem) cannotWrite() error {
 	switch {
 	case len(why) > 0:
 		detail = "writing with " + strings.Join(why, ", ")
+	case sb.revLevel() == 0:
+		detail = "writing revision 0"
 	case !sb.hasCompat(compatHasJournal) && fs.opt.Sidecar == nil:
 		detail = "writing without a journal, and without a place beside the image for a log,"
 	case !sb.hasCompat(compatHasJournal) && sb.hasIncompat(incompatRecover):
@@ -73,8 +75,6 @@ func (fs *FileSystem) cannotWrite() error {
 		detail = "writing a filesystem of the Hurd"
 	case sb.state()&stateErrors != 0:
 		return &ondisk.UnsupportedError{What: "ext4 filesystem", Detail: "writing after the kernel found errors in it", Remedy: "run e2fsck"}
-	case sb.revLevel() == 0:
-		detail = "writing revision 0"
 	}
 	if detail == "" {
 		return nil

@@ -2,15 +2,18 @@ package crash
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/guestctl/guestctl/filesystems/ext4"
 	"github.com/guestctl/guestctl/filesystems/txn"
+	"github.com/guestctl/guestctl/formats/block"
 	"github.com/guestctl/guestctl/tests/images"
 	"github.com/guestctl/guestctl/vfs"
 )
@@ -181,6 +184,54 @@ func TestRedoRecovered(t *testing.T) {
 		}
 		if (wrong != nil) != (lost != "") {
 			t.Errorf("barrier lost: %q: %.300v", lost, wrong)
+		}
+	}
+}
+
+// TestRedoFailure: whichever write to the volume or to the log beside it fails,
+// nothing that was durable is lost, and what is there can be recovered.
+func TestRedoFailure(t *testing.T) {
+	image, size := mkfsPlain(t, plain["ext2"]...)
+	driver := WithSidecar(ext4.Driver(), size)
+	step := int64(5)
+	if os.Getenv("GUESTCTL_LONG") != "" {
+		step = 1
+	}
+	for n := int64(0); ; n += step {
+		f := &failing{Recorder: NewRecorder(append([]byte(nil), image...), "")}
+		f.left.Store(n)
+		on := vfs.Driver{Open: func(ctx context.Context, _ []block.Device, opt vfs.Options) (vfs.FileSystem, error) {
+			return driver.Open(ctx, []block.Device{f}, opt)
+		}}
+		run, err := Start(t.Context(), on, image, f.Recorder, 5)
+		if err != nil {
+			t.Fatalf("write %d: %v", n, err)
+		}
+		for range 60 {
+			if err := run.Step(); err != nil {
+				if !errors.Is(err, syscall.EIO) && !errors.Is(err, syscall.EROFS) {
+					t.Fatalf("write %d: %v", n, err)
+				}
+				break
+			}
+		}
+		trace := run.Trace()
+		if err := run.FS.Close(t.Context()); err != nil && !errors.Is(err, syscall.EIO) {
+			t.Errorf("write %d: close: %v", n, err)
+		}
+		if f.left.Load() >= 0 {
+			return // no write failed any more
+		}
+		c := &Checker{Driver: driver, Trees: run.Trees, Dir: t.TempDir()}
+		first, last := trace.bounds(len(trace.Ops))
+		after := append([]byte(nil), image...)
+		for _, op := range f.Ops() {
+			if !op.Sync {
+				apply(after, op)
+			}
+		}
+		if _, err := c.Recover(t.Context(), after, first, max(last, len(run.Trees))); err != nil {
+			t.Errorf("write %d: %v", n, err)
 		}
 	}
 }
