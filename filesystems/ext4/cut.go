@@ -17,6 +17,9 @@ func (x *tx) cut(ctx context.Context, n *inode, from uint64) (done bool, err err
 	if t := n.fileType(); t != syscall.S_IFREG && t != syscall.S_IFDIR && t != syscall.S_IFLNK || n.fastSymlink() && t == syscall.S_IFLNK {
 		return true, nil
 	}
+	if n.flag(flagInlineData) {
+		return true, nil
+	}
 	return x.unmapBlocks(ctx, n, from, endOfFile)
 }
 
@@ -105,7 +108,7 @@ func (n *inode) mayWrite(size int64) error {
 	switch {
 	case n.flag(flagImmutable):
 		return syscall.EPERM
-	case n.flag(flagEncrypt | flagVerity | flagInlineData | flagCompressed | flagEAInode):
+	case n.flag(flagEncrypt | flagVerity | flagCompressed | flagEAInode):
 		return ondisk.Unsupported("ext4 filesystem", "writing inode %d, with flags %#x,", n.num, n.raw.flags())
 	case size > n.maxFile(), size > maxSmall && n.fs.sb.revLevel() == 0:
 		return syscall.EFBIG
@@ -159,6 +162,9 @@ func (fs *FileSystem) Truncate(ctx context.Context, ino vfs.Ino, size int64, now
 		return syscall.EROFS
 	}
 	if err := n.mayWrite(size); err != nil {
+		return err
+	}
+	if n, err = fs.outline(ctx, ino, n); err != nil {
 		return err
 	}
 	// As in the kernel, the bytes behind the new end may be zeros on the disk before the end is there.

@@ -253,6 +253,17 @@ func (x *tx) removeName(s slot) {
 
 // emptyDir says whether a directory holds nothing but . and ..
 func (x *tx) emptyDir(ctx context.Context, dir *inode) (bool, error) {
+	if dir.flag(flagInlineData) {
+		for part, err := range dir.inlineParts(ctx) {
+			if err != nil {
+				return false, err
+			}
+			if !onlyDots(part.b) {
+				return false, nil
+			}
+		}
+		return true, nil
+	}
 	for lblk := range dir.dirBlocks() {
 		b, ok, err := dir.dirBlock(ctx, lblk)
 		if err != nil {
@@ -261,13 +272,21 @@ func (x *tx) emptyDir(ctx context.Context, dir *inode) (bool, error) {
 		if !ok {
 			continue
 		}
-		for at := 0; at < len(b); {
-			d := dirent(b[at:])
-			if d.inode() != 0 && !isDots(d.name()) {
-				return false, nil
-			}
-			at += recLen(d.rawRecLen(), len(b))
+		if !onlyDots(b) {
+			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// onlyDots says whether entries, which were checked, are none but . and ..
+func onlyDots(b []byte) bool {
+	for at := 0; at < len(b); {
+		d := dirent(b[at:])
+		if d.inode() != 0 && !isDots(d.name()) {
+			return false
+		}
+		at += recLen(d.rawRecLen(), len(b))
+	}
+	return true
 }

@@ -33,6 +33,9 @@ func (fs *FileSystem) Fallocate(ctx context.Context, ino vfs.Ino, off, count int
 	if n.flag(flagAppend) && mode&^vfs.FallocateKeepSize != 0 {
 		return syscall.EPERM
 	}
+	if n, err = fs.outline(ctx, ino, n); err != nil {
+		return err
+	}
 	if !n.flag(flagExtents) && mode&vfs.FallocatePunchHole == 0 {
 		return syscall.EOPNOTSUPP // as in the kernel: a block map has no unwritten blocks
 	}

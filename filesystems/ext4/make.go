@@ -73,8 +73,13 @@ func (x *tx) directory(ctx context.Context, ino vfs.Ino) (*inode, error) {
 	if dir.flag(flagImmutable) {
 		return nil, syscall.EPERM
 	}
-	if dir.flag(flagInlineData | flagEncrypt) {
+	if dir.flag(flagEncrypt) {
 		return nil, ondisk.Unsupported("ext4 filesystem", "changing directory %d, with flags %#x,", dir.num, dir.raw.flags())
+	}
+	if dir.flag(flagInlineData) {
+		if err := x.outlineDir(ctx, dir); err != nil {
+			return nil, err
+		}
 	}
 	return dir, nil
 }

@@ -70,9 +70,6 @@ func (x *tx) removable(ctx context.Context, n *inode, isDir bool) error {
 		return syscall.EPERM
 	}
 	if isDir {
-		if n.flag(flagInlineData) {
-			return n.corrupt(ctx, "an inline directory without the feature")
-		}
 		empty, err := x.emptyDir(ctx, n)
 		if err != nil {
 			return err

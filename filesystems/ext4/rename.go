@@ -184,6 +184,10 @@ func (x *tx) exchange(ctx context.Context, src *inode, from string, dst *inode, 
 
 // setParent makes a directory's .. name its new parent.
 func (x *tx) setParent(ctx context.Context, dir *inode, parent uint32) error {
+	if dir.flag(flagInlineData) {
+		set32(dir.raw.iBlock(), 0, parent)
+		return nil
+	}
 	b, err := x.editDirBlock(ctx, dir, 0)
 	if err != nil {
 		return err

@@ -33,6 +33,9 @@ func (fs *FileSystem) Reserve(ctx context.Context, ino vfs.Ino, off, count int64
 	if fs.w == nil {
 		return nil, syscall.EROFS
 	}
+	if n, err = fs.outline(ctx, ino, n); err != nil {
+		return nil, err
+	}
 	if off > n.size() {
 		if err := fs.zeroTail(ctx, n, n.size()); err != nil {
 			return nil, err

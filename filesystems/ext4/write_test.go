@@ -23,6 +23,9 @@ type written struct {
 	t    testing.TB
 	dev  *blocktest.Memory
 	side *memorySidecar
+
+	moved    vfs.Ino // TestWriteInline's
+	movedAll bool
 }
 
 // memorySidecar is a redo.Sidecar in memory.
@@ -74,7 +77,7 @@ func openWritten(t testing.TB, dev *blocktest.Memory, side *memorySidecar) *writ
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &written{fs.(*FileSystem), t, dev, side}
+	return &written{FileSystem: fs.(*FileSystem), t: t, dev: dev, side: side}
 }
 
 // do makes one change.
@@ -184,6 +187,7 @@ var layouts = map[string][]string{
 	"no type":    {"-O", "^filetype"},
 	"meta_bg":    {"-b", "1024", "-g", "1024", "-O", "meta_bg,^resize_inode"},
 	"meta_bg 32": {"-b", "1024", "-g", "1024", "-O", "meta_bg,^resize_inode,^64bit"},
+	"inline":     {"-O", "inline_data"},
 	"ext2":       {"-t", "ext2"},
 	"ext2 1k":    {"-t", "ext2", "-b", "1024"},
 	"no journal": {"-O", "^has_journal"},

@@ -376,7 +376,6 @@ func TestNotWritten(t *testing.T) {
 		"quota":     {[]string{"-O", "quota"}, []string{"quota"}},
 		"project":   {[]string{"-O", "quota,project", "-E", "quotatype=prjquota"}, []string{"quota", "project"}},
 		"bigalloc":  {[]string{"-O", "bigalloc"}, []string{"bigalloc"}},
-		"inline":    {[]string{"-O", "inline_data"}, []string{"inline_data"}},
 		"ea_inode":  {[]string{"-O", "ea_inode"}, []string{"ea_inode"}},
 		"encrypt":   {[]string{"-O", "encrypt"}, []string{"encrypt"}},
 		"verity":    {[]string{"-O", "verity"}, []string{"verity"}},

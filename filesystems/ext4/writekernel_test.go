@@ -136,7 +136,7 @@ func TestWriteAfterKernel(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := &written{fs.(*FileSystem), t, dev, &memorySidecar{}}
+			w := &written{FileSystem: fs.(*FileSystem), t: t, dev: dev, side: &memorySidecar{}}
 			if lines, total := manifest.Diff(want, manifestOf(t, w), allFields, 10); total > 0 {
 				t.Errorf("%d things differ from the replay in memory: %q", total, lines)
 			}

@@ -45,7 +45,7 @@ type groupState struct {
 const (
 	// The features that the writer keeps right. What is not among them makes
 	// the filesystem read-only.
-	incompatWrite = incompatFiletype | incompatRecover | incompatExtents | incompat64bit | incompatFlexBg | incompatCsumSeed | incompatLargedir | incompatMetaBg
+	incompatWrite = incompatFiletype | incompatRecover | incompatExtents | incompat64bit | incompatFlexBg | incompatCsumSeed | incompatLargedir | incompatMetaBg | incompatInlineData
 	roWrite       = roSparseSuper | roLargeFile | roHugeFile | roGdtCsum | roDirNlink | roExtraIsize | roMetadataCsum | roOrphanPresent
 	compatWrite   = compatHasJournal | compatExtAttr | compatResizeInode | compatDirIndex | compatSparseSuper2 |
 		compatFastCommit | compatStableInodes | compatOrphanFile

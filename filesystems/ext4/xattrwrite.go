@@ -29,6 +29,9 @@ func (a attribute) valueLen() int { return (len(a.value) + xattrAlign - 1) &^ (x
 // hash is e_hash: of the name, then of the value's words.
 func (a attribute) hash() uint32 {
 	h := uint32(0)
+	if a.isInlineData() {
+		return h // as the kernel, which writes to it without looking at its hash
+	}
 	for _, c := range []byte(a.name) {
 		h = h<<5 ^ h>>27 ^ uint32(c)
 	}
@@ -144,6 +147,10 @@ func (n *inode) attributes(ctx context.Context) ([]attribute, error) {
 // storeAttributes lays all attributes out anew: what fits in the inode, the
 // others in a block.
 func (x *tx) storeAttributes(ctx context.Context, n *inode, all []attribute) error {
+	// Inline data come first: they are in the inode and stay there.
+	if i := slices.IndexFunc(all, attribute.isInlineData); i > 0 {
+		all = slices.Insert(slices.Delete(slices.Clone(all), i, i+1), 0, all[i])
+	}
 	var body, rest []attribute
 	room := 0
 	if len(n.raw) > oldInodeSize && n.raw.extraSize() > 0 {
