@@ -20,12 +20,13 @@
 // # What it writes
 //
 // Ext2, ext3 and ext4 with no features but those that writer.go lists: others
-// make the filesystem read-only, by name. Not written are bigalloc,
-// inline_data, ea_inode, casefold, encrypt, mmp, quota, project,
-// verity, shared_blocks, an external journal and revision 0. Neither is a
-// filesystem in which the kernel found errors, that has fast commits to replay,
-// or whose journal is damaged. Files have extents, or a block map as in ext2
-// and ext3, which has no unwritten blocks: fallocate(2) only makes holes there.
+// make the filesystem read-only, by name. Not written are bigalloc, ea_inode,
+// casefold, encrypt, mmp, quota, project, verity, shared_blocks, an external
+// journal and revision 0. Neither is a filesystem in which the kernel found
+// errors, that has fast commits to replay, or whose journal is damaged. Files
+// have extents, or a block map as in ext2 and ext3, which has no unwritten
+// blocks: fallocate(2) only makes holes there. What has inline data gets blocks
+// of its own before its contents change; new files have no inline data.
 //
 // A change is a tx, on filesystems/txn: it reads the state it has made so far,
 // and ends whole or leaves nothing. Checksums are set when it ends: inodes,

@@ -2,6 +2,7 @@ package txn
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"testing"
 
@@ -66,5 +67,59 @@ func TestStore(t *testing.T) {
 	dev.Heal()
 	if _, err := s.Read(t.Context(), addr(100), kind); err != nil {
 		t.Errorf("after the failure: %v", err)
+	}
+}
+
+// nowhere is an Appender that keeps nothing.
+type nowhere struct{}
+
+func (nowhere) Append(context.Context, Change) error { return nil }
+func (nowhere) Retire(context.Context) error         { return nil }
+func (nowhere) Empty(context.Context) error          { return nil }
+func (nowhere) Need(blocks, revokes int) int         { return blocks + revokes }
+func (nowhere) Free() int                            { return 1 << 20 }
+func (nowhere) Limit() int                           { return 1 << 18 }
+
+// TestPrefetchChanged: a block that changes after Prefetch has read it, and has
+// left the cache again, is not put in as it was.
+func TestPrefetchChanged(t *testing.T) {
+	const size = 4096
+	ctx := t.Context()
+	dev := blocktest.NewMemory(make([]byte, 64*size))
+	s := NewStore(dev, 1) // each buffer takes the place of the one before
+	m := NewManager(s, dev, nowhere{}, size, ManagerOptions{})
+	kind := &Kind{Name: "test"}
+	addr := func(i int) Addr { return Addr{Off: int64(i) * size, Len: size} }
+	changed := false
+	kind.Verify = func([]byte, Addr) error {
+		if changed {
+			return nil
+		}
+		changed = true
+		tx, err := m.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		b, err := tx.Fresh(addr(5), kind)
+		if err != nil {
+			return err
+		}
+		b[0] = 1
+		if _, err := tx.Commit(); err != nil {
+			return err
+		}
+		for i := 6; i < 64; i++ { // it leaves the cache
+			if _, err := s.Read(ctx, addr(i), kind); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	s.Prefetch(ctx, []Addr{addr(5)}, kind)
+	if b, err := s.Read(ctx, addr(5), kind); err != nil || b[0] != 1 || !changed {
+		t.Errorf("the block is %d, %v", b[0], err)
+	}
+	if err := m.Close(); err != nil || dev.Bytes()[5*size] != 1 {
+		t.Errorf("the block did not come home: %v", err)
 	}
 }
