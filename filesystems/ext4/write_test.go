@@ -188,6 +188,7 @@ var layouts = map[string][]string{
 	"meta_bg":    {"-b", "1024", "-g", "1024", "-O", "meta_bg,^resize_inode"},
 	"meta_bg 32": {"-b", "1024", "-g", "1024", "-O", "meta_bg,^resize_inode,^64bit"},
 	"inline":     {"-O", "inline_data"},
+	"fast":       {"-O", "fast_commit"},
 	"ext2":       {"-t", "ext2"},
 	"ext2 1k":    {"-t", "ext2", "-b", "1024"},
 	"no journal": {"-O", "^has_journal"},
