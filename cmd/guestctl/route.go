@@ -17,6 +17,7 @@ import (
 	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/client"
 	"github.com/guestctl/guestctl/daemon/files"
+	"github.com/guestctl/guestctl/daemon/inspect"
 	"github.com/guestctl/guestctl/formats/crypt"
 	"github.com/guestctl/guestctl/vfs"
 )
@@ -24,7 +25,7 @@ import (
 // routed are the commands that can read a guest through a daemon, with the same
 // output.
 func routed() []string {
-	return []string{"filesystems", "df", "ls", "cat", "cp", "tar", "checksum", "find", "grep", "stat", "inspect", "diff", "check"}
+	return []string{"filesystems", "df", "ls", "cat", "cp", "tar", "checksum", "find", "grep", "stat", "inspect", "packages", "diff", "check"}
 }
 
 // route gives them --socket.
@@ -199,6 +200,15 @@ func (o *opened) Inspect(ctx context.Context) (*api.Inspection, error) {
 		return o.Guest.Inspect(ctx)
 	}
 	r, err := o.remote.Inspect(ctx, o.remote.id)
+	return r, local(err)
+}
+
+// Packages lists what is installed in the guest.
+func (o *opened) Packages(ctx context.Context, opt inspect.PackageOptions) (*api.Packages, error) {
+	if o.remote == nil {
+		return o.Guest.Packages(ctx, opt)
+	}
+	r, err := o.remote.Packages(ctx, o.remote.id, api.PackageQuery{Languages: opt.Languages})
 	return r, local(err)
 }
 

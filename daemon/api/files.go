@@ -140,6 +140,11 @@ type DiffQuery struct {
 	DirTimes bool   `query:"dir_times" doc:"times of directories count, too"`
 }
 
+// PackageQuery asks for what is installed.
+type PackageQuery struct {
+	Languages bool `query:"languages" doc:"also packages of Python, Node.js, Ruby, Go and Rust"`
+}
+
 // CheckQuery looks for damage.
 type CheckQuery struct {
 	Volume string `query:"volume" maxLength:"256" doc:"this one alone: sda1"`

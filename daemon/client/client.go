@@ -219,6 +219,11 @@ func (c *Client) Inspect(ctx context.Context, id string) (*api.Inspection, error
 	return call[*api.Inspection](ctx, c, http.MethodGet, "/v1/images/"+url.PathEscape(id)+"/inspect", nil, nil)
 }
 
+// Packages lists what is installed in an image.
+func (c *Client) Packages(ctx context.Context, id string, q api.PackageQuery) (*api.Packages, error) {
+	return call[*api.Packages](ctx, c, http.MethodGet, "/v1/images/"+url.PathEscape(id)+"/packages", api.Query(q), nil)
+}
+
 // Mount shows an image in a folder of the daemon's host.
 func (c *Client) Mount(ctx context.Context, q api.MountRequest) (api.Mount, error) {
 	return call[api.Mount](ctx, c, http.MethodPost, "/v1/mounts", nil, q)

@@ -410,7 +410,7 @@ func TestDocumentIsComplete(t *testing.T) {
 	_, text, _ := d.get(t, "GET", "/v1/openapi.json", "")
 	var doc document
 	must(t, json.Unmarshal([]byte(text), &doc))
-	for _, path := range []string{"/v1/images", "/v1/images/{id}", "/v1/images/{id}/volumes", "/v1/images/{id}/filesystems", "/v1/images/{id}/inspect",
+	for _, path := range []string{"/v1/images", "/v1/images/{id}", "/v1/images/{id}/volumes", "/v1/images/{id}/filesystems", "/v1/images/{id}/inspect", "/v1/images/{id}/packages",
 		"/v1/images/{id}/usage", "/v1/images/{id}/check", "/v1/images/{id}/files/diff", "/v1/images/{id}/files",
 		"/v1/images/{id}/files/stat", "/v1/images/{id}/files/content", "/v1/images/{id}/files/archive", "/v1/images/{id}/files/checksum",
 		"/v1/images/{id}/files/find", "/v1/images/{id}/files/grep", "/v1/mounts", "/v1/mounts/{id}", "/v1/jobs", "/v1/jobs/{id}",

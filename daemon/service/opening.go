@@ -10,6 +10,7 @@ import (
 	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/check"
 	"github.com/guestctl/guestctl/daemon/files"
+	"github.com/guestctl/guestctl/daemon/inspect"
 	"github.com/guestctl/guestctl/daemon/usage"
 )
 
@@ -107,6 +108,16 @@ func (o *run) diff() error {
 	return files.Diff(o.ctx, sides[0].Namespace(), q.Path, sides[1].Namespace(), q.WithPath, opt, func(d *files.Difference) error {
 		return o.out.put(d.Record())
 	})
+}
+
+// packages is of an image set that is open.
+func (o *run) packages() error {
+	r, err := o.lease.Packages(o.ctx, inspect.PackageOptions{Languages: o.query.(*api.PackageQuery).Languages})
+	if err != nil {
+		return err
+	}
+	o.out.media = "application/json"
+	return o.out.put(r)
 }
 
 // inspect is of an image set that is open.

@@ -36,6 +36,7 @@ func operations() map[string]operation {
 		"archive":  {query: func() any { return &api.ArchiveQuery{} }, job: true, do: (*run).archive},
 		"read":     {query: func() any { return &api.Place{} }, do: (*run).read},
 		"inspect":  {query: func() any { return &struct{}{} }, records: true, do: (*run).inspect},
+		"packages": {query: func() any { return &api.PackageQuery{} }, records: true, do: (*run).packages},
 		"usage":    {query: func() any { return &struct{}{} }, records: true, apart: true, do: (*run).usage},
 		"check":    {query: func() any { return &api.CheckQuery{} }, records: true, job: true, apart: true, do: (*run).check},
 		"diff":     {query: func() any { return &api.DiffQuery{} }, records: true, job: true, apart: true, do: (*run).diff},

@@ -112,6 +112,8 @@ func (s *Server) imageRoutes() {
 		})
 	addFiles(s, route("inspect", http.MethodGet, "/v1/images/{id}/inspect", "Which operating systems are inside, as guestctl inspect --json", tagImages),
 		[]string{"application/json"}, api.Inspection{}, func(q *ImageID) (string, any) { return q.ID, struct{}{} })
+	addFiles(s, route("packages", http.MethodGet, "/v1/images/{id}/packages", "What is installed, as guestctl packages --json", tagImages),
+		[]string{"application/json"}, api.Packages{}, func(q *packagesInput) (string, any) { return q.ID, q.PackageQuery })
 	addFiles(s, route("usage", http.MethodGet, "/v1/images/{id}/usage", "How full the filesystems are, as guestctl df --json", tagImages),
 		[]string{api.JSONLines}, api.Usage{}, func(q *ImageID) (string, any) { return q.ID, struct{}{} })
 	addFiles(s, route("check", http.MethodGet, "/v1/images/{id}/check", "What is damaged, as guestctl check --json: findings, and behind them what was checked", tagImages),
@@ -163,6 +165,10 @@ type (
 	readInput struct {
 		ImageID
 		api.Place
+	}
+	packagesInput struct {
+		ImageID
+		api.PackageQuery
 	}
 	checkInput struct {
 		ImageID

@@ -80,6 +80,25 @@ func changedImage(t testing.TB, odd string) string {
 	return path
 }
 
+// packagedImage is an image of a Debian with two packages of dpkg and one of Python.
+func packagedImage(t testing.TB, dir string) string {
+	t.Helper()
+	tree := t.TempDir()
+	for name, text := range map[string]string{"etc/os-release": "ID=debian\nVERSION_ID=12\nPRETTY_NAME=Packaged\n", "etc/debian_version": "12.0\n", "etc/fstab": "", "bin/sh": "",
+		"var/lib/dpkg/status": "Package: bash\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5.2-1\nDescription: shell\n\nPackage: apt\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.6\nDescription: caf\xe9\n\n",
+		"usr/lib/python3/dist-packages/six-1.16.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: six\nVersion: 1.16.0\n"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(tree, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(tree, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "packaged.img")
+	commands.Must(t, commands.Self, "mke2fs", "-q", "-t", "ext4", "-d", tree, path, "8M")
+	return path
+}
+
 // tear copies an image with some bits turned.
 func tear(t testing.TB, from, to string, bits map[int64]byte) {
 	t.Helper()
@@ -181,6 +200,7 @@ func TestServiceRoutes(t *testing.T) {
 	changed, nothing := changedImage(t, odd), commands.Bin(t, "guestctl")
 	dir := filepath.Dir(odd)
 	damaged, torn := filepath.Join(dir, "damaged.img"), filepath.Join(dir, "torn.qcow2")
+	packaged := packagedImage(t, dir)
 	tear(t, demo, damaged, map[int64]byte{512 + 60: 1, 1<<20 + 1024: 1}) // the GPT's header, the superblock of the first filesystem
 	tear(t, changed, torn, map[int64]byte{40: 0xff})                     // the place of the L1 table
 	// Attached, they are opened once; sda:/ and sda2:/ are others, attached for each command.
@@ -209,6 +229,7 @@ func TestServiceRoutes(t *testing.T) {
 		{"cat", changed + ":/a/one"}, {"cat", changed + "@before:/a/one"}, {"cat", "--snapshot", "before", changed + ":/a/one"}, {"cat", changed + "@before:/a/one", changed + ":/a/one"},
 		{"cat", changed + "@none:/a/one"}, {"ls", nothing},
 		{"inspect", odd}, {"inspect", "--json", odd, demo}, {"inspect", "--xml", demo}, {"inspect", "--json", odd + ":sda:/"}, {"inspect", "nope.img"},
+		{"packages", odd}, {"packages", "--json", odd, demo}, {"packages", "--json", "--languages", packaged}, {"packages", packaged}, {"packages", "--filter", "b*", "--json", packaged},
 		{"df", odd, demo, changed}, {"df", "--json", odd, demo}, {"df", "-ia", demo}, {"df", "--json", demo + ":sda2"}, {"df", demo + ":sda9"}, {"df", "nope.img", odd, nothing},
 		{"check", odd}, {"check", "--json", odd, demo, changed}, {"check", "--data", "--json", demo + ":sda2"}, {"check", demo + ":sda9"}, {"check", "nope.img"}, {"check", nothing},
 		{"check", "--json", damaged, odd}, {"check", damaged}, {"df", damaged}, {"ls", damaged}, {"check", "-q", torn}, {"check", "--json", torn}, {"df", "--json", torn, odd}, {"inspect", torn},
