@@ -7,6 +7,7 @@ import (
 
 	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/inspect"
+	"github.com/guestctl/guestctl/daemon/inspect/registry"
 )
 
 // Inspect says which systems are in the guest, and what they are. It looks into
@@ -58,4 +59,15 @@ func (g *Guest) Packages(ctx context.Context, opt inspect.PackageOptions) (r *ap
 // allPackages is .guest/packages.json.
 func (g *Guest) allPackages(ctx context.Context) (*api.Packages, error) {
 	return g.Packages(ctx, inspect.PackageOptions{Languages: true})
+}
+
+// Registry calls do with the registry of the one Windows in the guest.
+func (g *Guest) Registry(ctx context.Context, do func(*registry.Registry) error) error {
+	return g.guard(func() error {
+		r, err := inspect.Registry(ctx, g.inspected())
+		if err != nil {
+			return err
+		}
+		return do(r)
+	})
 }

@@ -101,7 +101,7 @@ func (s *session) printSystem(y *api.System) {
 	}
 	s.lines([][2]string{
 		{"system", system}, {"version", version}, {"edition", y.ProductVariant}, {"arch", y.Arch}, {"hostname", y.Hostname},
-		{"packages", strings.Trim(y.PackageFormat+", "+y.PackageManagement, ", ")}, {"osinfo", y.OSInfo}, {"machine id", y.MachineID}, {"root", root},
+		{"packages", strings.Trim(y.PackageFormat+", "+y.PackageManagement, ", ")}, {"osinfo", y.OSInfo}, {"machine id", y.MachineID}, {"timezone", y.Timezone}, {"root", root},
 	})
 	s.printMounts(y)
 	if w := y.Windows; w != nil {

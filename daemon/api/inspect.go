@@ -43,6 +43,8 @@ type System struct {
 	UsrMerge  string `json:"usr_merge,omitempty"`  // Linux: "merged" where /bin is a link into /usr, else "split"
 	MachineID string `json:"machine_id,omitempty"` // of systemd or D-Bus
 
+	Timezone  string `json:"timezone,omitempty"`   // "Europe/Paris"; Windows: "W. Europe Standard Time"
+
 	Windows *Windows `json:"windows,omitempty"`
 
 	Mountpoints []Mountpoint       `json:"mountpoints"` // the root first

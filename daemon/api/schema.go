@@ -22,8 +22,9 @@ type Schema struct {
 func Schemas() []Schema {
 	return []Schema{
 		{CheckSchema, Check{}}, {ChecksumSchema, Checksum{}}, {UsageSchema, Usage{}}, {DiffSchema, Difference{}}, {FileSchema, File{}},
-		{FilesystemsSchema, Filesystems{}}, {FindingSchema, Finding{}}, {HealthSchema, Health{}}, {ImageSchema, Image{}}, {InspectionSchema, Inspection{}},
-		{JobSchema, Job{}}, {ListSchema, List{}}, {MatchSchema, Match{}}, {MountSchema, Mount{}}, {PackagesSchema, Packages{}},
+		{FilesystemsSchema, Filesystems{}}, {FindingSchema, Finding{}}, {HealthSchema, Health{}}, {ImageSchema, Image{}},
+		{InspectionSchema, Inspection{}}, {JobSchema, Job{}}, {ListSchema, List{}}, {MatchSchema, Match{}}, {MountSchema, Mount{}},
+		{PackagesSchema, Packages{}}, {RegistrySchema, RegistryKey{}},
 	}
 }
 

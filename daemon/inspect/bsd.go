@@ -79,12 +79,3 @@ func identifyDOS(ctx context.Context, fs *look.FS, id *identity) {
 	}
 	id.arch = fact{"i386", id.distro.source}
 }
-
-// identifyWindows finds what needs no registry.
-func identifyWindows(ctx context.Context, fs *look.FS, id *identity) {
-	root := systemRoot(ctx, fs)
-	id.distro, id.osName = factOf("windows", root), factOf("Windows", root)
-	if cmd := fs.NoCase(ctx, root+"/system32/cmd.exe"); cmd != "" {
-		id.arch = architecture(ctx, fs, []string{cmd})
-	}
-}

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -38,11 +39,10 @@ func packagesOf(ctx context.Context, sys System, sources []Source, opt PackageOp
 	r.describe()
 	s := &api.SystemPackages{Root: r.out.Root, Path: r.out.Path, Name: r.out.Name, Distro: r.out.Distro, Version: r.out.Version}
 	s.Packages, s.Warnings, err = packages.List(ctx, r.fs, opt)
-	s.Warnings = append(slices.Clone(r.out.Warnings), s.Warnings...)
 	s.Packages = append(s.Packages, r.programs()...)
-	slices.SortStableFunc(s.Packages, func(a, b api.Package) int { return strings.Compare(a.Format, b.Format) })
+	s.Warnings = append(slices.Clone(r.out.Warnings), s.Warnings...)
+	slices.SortStableFunc(s.Packages, func(a, b api.Package) int {
+		return cmp.Or(strings.Compare(a.Format, b.Format), strings.Compare(a.Name, b.Name))
+	})
 	return s, err
 }
-
-// programs are what Windows lists as installed.
-func (r *report) programs() []api.Package { return nil }

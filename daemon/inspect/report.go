@@ -9,6 +9,7 @@ import (
 
 	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/inspect/look"
+	"github.com/guestctl/guestctl/daemon/inspect/registry"
 	"github.com/guestctl/guestctl/vfs"
 )
 
@@ -21,6 +22,7 @@ type report struct {
 	fs      *look.FS // the system as it sees itself
 	id      identity
 	out     *api.System
+	reg     *registry.Registry // of Windows
 }
 
 // Inspect finds the systems among sources and says what they are. What cannot
