@@ -71,3 +71,21 @@ func (g *Guest) Registry(ctx context.Context, do func(*registry.Registry) error)
 		return do(r)
 	})
 }
+
+// Users lists the accounts of the guest's systems, by the rules of Inspect.
+func (g *Guest) Users(ctx context.Context) (r *api.Users, err error) {
+	err = g.guard(func() error {
+		r, err = inspect.Users(ctx, g.inspected())
+		return err
+	})
+	return r, err
+}
+
+// Services lists what the guest's systems start, by the rules of Inspect.
+func (g *Guest) Services(ctx context.Context) (r *api.Services, err error) {
+	err = g.guard(func() error {
+		r, err = inspect.Services(ctx, g.inspected())
+		return err
+	})
+	return r, err
+}

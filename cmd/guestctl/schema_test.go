@@ -79,6 +79,8 @@ func TestSchemas(t *testing.T) {
 		"diff":        {{image + ":/etc", image + ":/usr"}, {image + ":/", odd + ":sda1:/"}, {image + ":sda2:/", odd + ":sda2:/"}},
 		"inspect":     {{image}, {damaged}},
 		"packages":    {{image}, {damaged}},
+		"users":       {{image}, {damaged}},
+		"services":    {{image}, {damaged}},
 		"check":       {{image, damaged}},
 	}
 	windows := ""

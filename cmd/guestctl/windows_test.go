@@ -14,8 +14,8 @@ import (
 	"golang.org/x/text/encoding/unicode"
 
 	"github.com/guestctl/guestctl/daemon/api"
-	"github.com/guestctl/guestctl/daemon/inspect/hive/hivetest"
 	"github.com/guestctl/guestctl/tests/images"
+	"github.com/guestctl/guestctl/tests/images/hives"
 )
 
 // windowsImage makes in dir the disk of a Windows 10: an MBR and an NTFS by mkntfs and
@@ -26,12 +26,12 @@ func windowsImage(t testing.TB, dir string) string {
 	images.NeedFUSE(t)
 	images.NeedTool(t, "mkntfs", "ntfs-3g", "umount", "hivexregedit")
 	const signature, start, size = 0xdeadbeef, 1 << 20, 16 << 20
-	w := hivetest.Windows{Name: "Windows 10 Pro", Type: "Client", Version: "6.3", Numbers: true, Build: "19045", Display: "22H2", Drives: hivetest.MBRDrive("C", signature, start),
+	w := hives.Windows{Name: "Windows 10 Pro", Type: "Client", Version: "6.3", Numbers: true, Build: "19045", Display: "22H2", Drives: hives.MBRDrive("C", signature, start),
 		Software: "[\\Microsoft\\Windows\\CurrentVersion\\Uninstall\\Tool]\n\"DisplayName\"=\"A Tool\"\n\"DisplayVersion\"=\"1.2\"\n\n" +
 			"[\\Microsoft\\Windows NT\\CurrentVersion\\ProfileList\\S-1-5-21-1-2-3-1001]\n\"ProfileImagePath\"=\"C:\\\\Users\\\\alice\"\n\n" +
 			"[\\Odd]\n\"multi\"=hex(7):61,00,00,00,62,00,00,00,00,00\n\"esc\"=hex(1):1b,00,5b,00,00,00\n@=hex:00,ff\n\"own\"=hex(1234):01\n"}
 	files := w.Hives(t)
-	files["/Users/alice/NTUSER.DAT"] = hivetest.Make(t, "[\\Software\\App]\n\"x\"=\"y\"\n")
+	files["/Users/alice/NTUSER.DAT"] = hives.Make(t, "[\\Software\\App]\n\"x\"=\"y\"\n")
 	volume, mnt := filepath.Join(dir, "ntfs"), filepath.Join(dir, "mnt")
 	run := func(argv ...string) {
 		t.Helper()

@@ -80,7 +80,7 @@ type SystemServices struct {
 type Service struct {
 	Name        string   `json:"name"`                  // "ssh.service", "Dhcp"
 	Manager     string   `json:"manager"`               // "systemd", "sysvinit", "openrc", "rc" (BSD), "windows"
-	Start       string   `json:"start"`                 // "enabled", "disabled", "masked", "static", "alias", "generated"; Windows: "boot", "system", "auto", "delayed", "manual", "disabled"
+	Start       string   `json:"start"`                 // "enabled", "disabled", "masked", "static", "indirect"; Windows: "boot", "system", "auto", "delayed", "manual", "disabled"
 	When        []string `json:"when,omitempty"`        // targets, runlevels
 	Kind        string   `json:"kind,omitempty"`        // Windows: "service", "driver"
 	Description string   `json:"description,omitempty"` // for people

@@ -43,7 +43,11 @@ type System struct {
 	UsrMerge  string `json:"usr_merge,omitempty"`  // Linux: "merged" where /bin is a link into /usr, else "split"
 	MachineID string `json:"machine_id,omitempty"` // of systemd or D-Bus
 
-	Timezone  string `json:"timezone,omitempty"`   // "Europe/Paris"; Windows: "W. Europe Standard Time"
+	Timezone string `json:"timezone,omitempty"` // "Europe/Paris"; Windows: "W. Europe Standard Time"
+
+	Users    []User    `json:"users,omitempty"`
+	Groups   []Group   `json:"groups,omitempty"`
+	Services []Service `json:"services,omitempty"` // those that it starts by itself; `guestctl services` has the others and drivers
 
 	Windows *Windows `json:"windows,omitempty"`
 

@@ -51,6 +51,7 @@ func Describe(ctx context.Context, sys System, sources []Source) (*api.System, e
 		return nil, err
 	}
 	r.describe()
+	r.facts()
 	return r.out, ctx.Err()
 }
 

@@ -10,13 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/guestctl/guestctl/daemon/api"
-	"github.com/guestctl/guestctl/daemon/inspect/hive/hivetest"
+	"github.com/guestctl/guestctl/tests/images/hives"
 	"github.com/guestctl/guestctl/vfs"
 	"github.com/guestctl/guestctl/vfs/vfstest"
 )
 
 // windowsSources are the volumes of a Windows with more files.
-func windowsSources(t testing.TB, w *hivetest.Windows, more map[string][]byte) []Source {
+func windowsSources(t testing.TB, w *hives.Windows, more map[string][]byte) []Source {
 	t.Helper()
 	m := vfstest.NewMemory()
 	for name, content := range w.Hives(t) {
@@ -32,7 +32,7 @@ func windowsSources(t testing.TB, w *hivetest.Windows, more map[string][]byte) [
 	}
 }
 
-func inspectWindows(t testing.TB, w *hivetest.Windows, more map[string][]byte) api.System {
+func inspectWindows(t testing.TB, w *hives.Windows, more map[string][]byte) api.System {
 	t.Helper()
 	r, err := Inspect(context.Background(), windowsSources(t, w, more))
 	if err != nil || len(r.Systems) != 1 {
@@ -43,21 +43,21 @@ func inspectWindows(t testing.TB, w *hivetest.Windows, more map[string][]byte) a
 
 // TestWindows knows each Windows by its registry.
 func TestWindows(t *testing.T) {
-	drives := hivetest.GPTDrive("C", [16]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}) + hivetest.MBRDrive("E", 0xdeadbeef, 1<<20) + hivetest.MBRDrive("F", 0xdeadbeef, 2<<20) +
+	drives := hives.GPTDrive("C", [16]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}) + hives.MBRDrive("E", 0xdeadbeef, 1<<20) + hives.MBRDrive("F", 0xdeadbeef, 2<<20) +
 		"\"\\\\DosDevices\\\\G:\"=hex:01\n\"\\\\??\\\\Volume{1}\"=hex:00\n"
 	for _, c := range []struct {
-		windows hivetest.Windows
+		windows hives.Windows
 		want    [7]string // name, variant, version, codename, build, osinfo, systemroot
 	}{
-		{hivetest.Windows{Name: "Windows 7 Professional", Type: "Client", Version: "6.1", Build: "7601", Drives: drives},
+		{hives.Windows{Name: "Windows 7 Professional", Type: "Client", Version: "6.1", Build: "7601", Drives: drives},
 			[7]string{"Windows 7 Professional", "Client", "6.1.7601", "", "7601", "win7", "/Windows"}},
-		{hivetest.Windows{Name: "Windows 10 Pro", Type: "Client", Version: "6.3", Numbers: true, Build: "19045", Display: "22H2", Drives: drives},
+		{hives.Windows{Name: "Windows 10 Pro", Type: "Client", Version: "6.3", Numbers: true, Build: "19045", Display: "22H2", Drives: drives},
 			[7]string{"Windows 10 Pro", "Client", "10.0.19045.2715", "22H2", "19045", "win10", "/Windows"}},
-		{hivetest.Windows{Name: "Windows 10 Pro", Type: "Client", Version: "6.3", Numbers: true, Build: "22631", Display: "23H2", Drives: drives},
+		{hives.Windows{Name: "Windows 10 Pro", Type: "Client", Version: "6.3", Numbers: true, Build: "22631", Display: "23H2", Drives: drives},
 			[7]string{"Windows 11 Pro", "Client", "10.0.22631.2715", "23H2", "22631", "win11", "/Windows"}},
-		{hivetest.Windows{Name: "Windows Server 2022 Standard", Type: "Server Core", Version: "6.3", Numbers: true, Build: "20348", Display: "21H2", Drives: drives},
+		{hives.Windows{Name: "Windows Server 2022 Standard", Type: "Server Core", Version: "6.3", Numbers: true, Build: "20348", Display: "21H2", Drives: drives},
 			[7]string{"Windows Server 2022 Standard", "Server Core", "10.0.20348.2715", "21H2", "20348", "win2k22", "/Windows"}},
-		{hivetest.Windows{Name: "Microsoft Windows XP", Version: "5.1", Build: "2600", Drives: drives, SystemDir: "WINDOWS", System: "[\\ControlSet001\\Control\\ProductOptions]\n\"ProductType\"=\"WinNT\"\n"},
+		{hives.Windows{Name: "Microsoft Windows XP", Version: "5.1", Build: "2600", Drives: drives, SystemDir: "WINDOWS", System: "[\\ControlSet001\\Control\\ProductOptions]\n\"ProductType\"=\"WinNT\"\n"},
 			[7]string{"Microsoft Windows XP", "Client", "5.1.2600", "", "2600", "winxp", "/WINDOWS"}},
 	} {
 		s := inspectWindows(t, &c.windows, nil)
@@ -84,7 +84,7 @@ func TestGroupPolicy(t *testing.T) {
 	key := "[\\Microsoft\\Windows\\CurrentVersion\\Group Policy\\History\\{35378EAC-683F-11D2-A89A-00C04FBBCFA2}\\"
 	local := key + "0]\n\"DSPath\"=\"LocalGPO\"\n\n"
 	for reg, want := range map[string]bool{local: false, local + key + "1]\n\"DSPath\"=\"LDAP://CN=Machine,CN={31B2F340},DC=example\"\n": true} {
-		if s := inspectWindows(t, &hivetest.Windows{Name: "Windows 10 Pro", Software: reg}, nil); s.Windows.GroupPolicy != want {
+		if s := inspectWindows(t, &hives.Windows{Name: "Windows 10 Pro", Software: reg}, nil); s.Windows.GroupPolicy != want {
 			t.Errorf("%v for %s", !want, reg)
 		}
 	}
@@ -95,11 +95,11 @@ func TestPrograms(t *testing.T) {
 	entry := func(name, values string) string {
 		return "[" + `\Microsoft\Windows\CurrentVersion\Uninstall\` + name + "]\n" + values + "\n"
 	}
-	w := hivetest.Windows{Name: "Windows 10 Pro", Software: entry("7-Zip", "\"DisplayName\"=\"7-Zip 23.01 (x64)\"\n\"DisplayVersion\"=\"23.01\"\n\"Publisher\"=\"Igor Pavlov\"\n\"EstimatedSize\"=dword:000015f4\n\"InstallDate\"=\"20240131\"\n\"InstallLocation\"=\"C:\\\\Program Files\\\\7-Zip\\\\\"\n") +
+	w := hives.Windows{Name: "Windows 10 Pro", Software: entry("7-Zip", "\"DisplayName\"=\"7-Zip 23.01 (x64)\"\n\"DisplayVersion\"=\"23.01\"\n\"Publisher\"=\"Igor Pavlov\"\n\"EstimatedSize\"=dword:000015f4\n\"InstallDate\"=\"20240131\"\n\"InstallLocation\"=\"C:\\\\Program Files\\\\7-Zip\\\\\"\n") +
 		entry("Part", "\"DisplayName\"=\"x\"\n\"SystemComponent\"=dword:00000001\n") + entry("KB1", "\"DisplayName\"=\"x\"\n\"ParentKeyName\"=\"y\"\n") + entry("Nameless", "") +
 		strings.Replace(entry("{AAAA}", "\"DisplayName\"=\"Old Program\"\n"), `\Microsoft`, `\WOW6432Node\Microsoft`, 1) +
 		"[\\Microsoft\\Windows NT\\CurrentVersion\\ProfileList\\S-1-5-21-1-2-3-1001]\n\"ProfileImagePath\"=\"C:\\\\Users\\\\alice\"\n"}
-	user := hivetest.Make(t, strings.Replace(entry("Editor", "\"DisplayName\"=\"Editor \x01\"\n"), `\Microsoft`, `\Software\Microsoft`, 1))
+	user := hives.Make(t, strings.Replace(entry("Editor", "\"DisplayName\"=\"Editor \x01\"\n"), `\Microsoft`, `\Software\Microsoft`, 1))
 	r, err := Packages(context.Background(), windowsSources(t, &w, map[string][]byte{"/Users/alice/NTUSER.DAT": user}), PackageOptions{})
 	if err != nil || len(r.Systems) != 1 || len(r.Systems[0].Packages) != 3 {
 		t.Fatalf("%+v, %v", r, err)
@@ -122,11 +122,11 @@ func TestPrograms(t *testing.T) {
 
 // TestHostileHives keeps what is whole of a guest whose hives are not.
 func TestHostileHives(t *testing.T) {
-	w := hivetest.Windows{Name: "Windows 10 Pro"}
+	w := hives.Windows{Name: "Windows 10 Pro"}
 	files := w.Hives(t)
 	system := files["/Windows/System32/config/SYSTEM"]
 	binary.LittleEndian.PutUint32(system[36:], 0x7fffffe0) // the root
-	hivetest.Seal(system)
+	hives.Seal(system)
 	m := vfstest.NewMemory()
 	for name, content := range files {
 		m.Add(name, vfstest.Text(string(content)))
@@ -137,7 +137,7 @@ func TestHostileHives(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	s := r.Systems[0]
-	if s.Name != "Windows 10 Pro" || s.Hostname != "" || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "config/SYSTEM: hive cell at byte") {
+	if s.Name != "Windows 10 Pro" || s.Hostname != "" || len(s.Warnings) != 2 || !strings.Contains(s.Warnings[0], "config/SYSTEM: hive cell at byte") {
 		t.Errorf("%+v", s)
 	}
 	checkClean(t, r)

@@ -163,8 +163,8 @@ func (h *Hive) cell(off uint32, most int) (data []byte, all int, err error) {
 // at is the place in the primary file of an offset.
 func at(off uint32) int64 { return baseSize + int64(off) }
 
-// filetime is a time in units of 100 ns since 1601; zero is none.
-func filetime(t uint64) time.Time {
+// Time is a FILETIME: one in units of 100 ns since 1601; zero is none.
+func Time(t uint64) time.Time {
 	const unixEpoch = 11644473600 // seconds from 1601 to 1970
 	if t == 0 || t > 1<<62 {
 		return time.Time{}

@@ -17,9 +17,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/guestctl/guestctl/daemon/inspect/hive/hivetest"
 	"github.com/guestctl/guestctl/formats/ondisk"
 	"github.com/guestctl/guestctl/tests/images"
+	"github.com/guestctl/guestctl/tests/images/hives"
 )
 
 type bytesFile struct{ *bytes.Reader }
@@ -160,7 +160,7 @@ func open(t testing.TB, primary []byte, logs ...[]byte) *Hive {
 // TestAgainstHivex reads what hivexml reads from a hive that hivexregedit wrote.
 func TestAgainstHivex(t *testing.T) {
 	images.NeedTool(t, "hivexml")
-	b := hivetest.Make(t, reg())
+	b := hives.Make(t, reg())
 	file := filepath.Join(t.TempDir(), "hive")
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		t.Fatal(err)
@@ -191,7 +191,7 @@ func TestAgainstHivex(t *testing.T) {
 
 // TestFind looks keys and values up by name.
 func TestFind(t *testing.T) {
-	root, err := open(t, hivetest.Make(t, reg())).Root()
+	root, err := open(t, hives.Make(t, reg())).Root()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,12 +240,12 @@ func TestMarvin(t *testing.T) {
 // in pages, with the offsets.
 func changed(t testing.TB) (before, after []byte, pages []int) {
 	t.Helper()
-	before = hivetest.Make(t, "[\\A]\n\"v\"=\"old\"\n")
+	before = hives.Make(t, "[\\A]\n\"v\"=\"old\"\n")
 	file := filepath.Join(t.TempDir(), "hive")
 	if err := os.WriteFile(file, before, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	hivetest.Merge(t, file, "[\\A]\n\"v\"=\"new\"\n\n[\\B]\n\"big\"=hex:"+hex(make([]byte, 9000))+"\n")
+	hives.Merge(t, file, "[\\A]\n\"v\"=\"new\"\n\n[\\B]\n\"big\"=hex:"+hex(make([]byte, 9000))+"\n")
 	after, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -260,7 +260,7 @@ func changed(t testing.TB) (before, after []byte, pages []int) {
 	before = bytes.Clone(before)
 	binary.LittleEndian.PutUint32(before[offSequence1:], 3)
 	binary.LittleEndian.PutUint32(before[offSequence2:], 2)
-	hivetest.Seal(before)
+	hives.Seal(before)
 	return before, after, pages
 }
 
@@ -270,7 +270,7 @@ func logHead(after []byte, kind, sequence uint32) []byte {
 	binary.LittleEndian.PutUint32(b[offType:], kind)
 	binary.LittleEndian.PutUint32(b[offSequence1:], sequence)
 	binary.LittleEndian.PutUint32(b[offSequence2:], sequence)
-	hivetest.Seal(b)
+	hives.Seal(b)
 	return b
 }
 
@@ -326,7 +326,7 @@ func TestLogs(t *testing.T) {
 	}
 	clean := bytes.Clone(before)
 	binary.LittleEndian.PutUint32(clean[offSequence2:], 3)
-	hivetest.Seal(clean)
+	hives.Seal(clean)
 	for name, c := range map[string]struct {
 		primary []byte
 		logs    [][]byte
@@ -376,9 +376,9 @@ func TestRefuse(t *testing.T) {
 		"root":        {func(b []byte) { b[offRoot] = 0x80 }, "it is no key node"},
 		"far root":    {func(b []byte) { b[offRoot+2] = 1 }, "it lies outside of the hive"},
 	} {
-		b := hivetest.Empty()
+		b := hives.Empty()
 		c.edit(b)
-		hivetest.Seal(b)
+		hives.Seal(b)
 		h, err := Open(fileOf(b))
 		if err == nil {
 			_, err = h.Root()
@@ -391,7 +391,7 @@ func TestRefuse(t *testing.T) {
 
 // TestCycle has a key that is its own subkey, and one that two keys have.
 func TestCycle(t *testing.T) {
-	b := hivetest.Make(t, "[\\A]\n\n[\\B]\n")
+	b := hives.Make(t, "[\\A]\n\n[\\B]\n")
 	h := open(t, b)
 	root, err := h.Root()
 	if err != nil {
@@ -410,7 +410,7 @@ func TestCycle(t *testing.T) {
 
 // TestDamage changes bytes: what is read ends, and its errors are damage.
 func TestDamage(t *testing.T) {
-	whole := hivetest.Make(t, "[\\A\\B\\C]\n\"v\"=\"text\"\n\"w\"=hex:"+hex(make([]byte, 300))+"\n\n[\\A\\D]\n\n[\\E]\n\"n\"=dword:00000001\n")
+	whole := hives.Make(t, "[\\A\\B\\C]\n\"v\"=\"text\"\n\"w\"=hex:"+hex(make([]byte, 300))+"\n\n[\\A\\D]\n\n[\\E]\n\"n\"=dword:00000001\n")
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		b := bytes.Clone(whole)
@@ -483,7 +483,7 @@ func TestRealHives(t *testing.T) {
 
 // FuzzHive reads any hive and log.
 func FuzzHive(f *testing.F) {
-	f.Add(hivetest.Empty(), []byte{})
+	f.Add(hives.Empty(), []byte{})
 	if _, err := exec.LookPath("hivexregedit"); err == nil {
 		before, after, pages := changed(f)
 		f.Add(before, oldLog(after, pages))
@@ -494,7 +494,7 @@ func FuzzHive(f *testing.F) {
 		b, log = bytes.Clone(b), bytes.Clone(log)
 		for _, b := range [][]byte{b, log} {
 			if len(b) >= baseSector {
-				hivetest.Seal(b)
+				hives.Seal(b)
 			}
 		}
 		h, err := Open(fileOf(b), fileOf(log))

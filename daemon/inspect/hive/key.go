@@ -54,7 +54,7 @@ func (h *Hive) key(off uint32) (*Key, error) {
 // name is a name of single bytes, or of UTF-16.
 func name(b []byte, plain bool) string {
 	if !plain {
-		return text(b)
+		return Text(b)
 	}
 	var s strings.Builder
 	for _, c := range b {
@@ -67,7 +67,7 @@ func name(b []byte, plain bool) string {
 func (k *Key) Name() string { return k.name }
 
 // Written is when the key was changed last; zero where that is not known.
-func (k *Key) Written() time.Time { return filetime(k.written) }
+func (k *Key) Written() time.Time { return Time(k.written) }
 
 // Class is the key's class name.
 func (k *Key) Class() (string, error) {
@@ -78,7 +78,7 @@ func (k *Key) Class() (string, error) {
 	if err == nil && all < int(k.classLen) {
 		err = ondisk.Corrupt("registry key", at(k.off), "a class name of %d bytes in a cell of %d", k.classLen, all)
 	}
-	return text(b), err
+	return Text(b), err
 }
 
 // Subkeys are the key's subkeys, in the order of their names. One that is damaged

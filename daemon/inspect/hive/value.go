@@ -190,7 +190,7 @@ func (h *Hive) bigData(off uint32, b []byte, size int) ([]byte, error) {
 func (v Value) Text() string {
 	switch v.Type {
 	case String, ExpandString, Link:
-		s, _, _ := strings.Cut(text(v.Data), "\x00")
+		s, _, _ := strings.Cut(Text(v.Data), "\x00")
 		return s
 	}
 	return ""
@@ -205,7 +205,7 @@ func (v Value) Texts() []string {
 		return nil
 	}
 	var list []string
-	for s := range strings.SplitSeq(text(v.Data), "\x00") {
+	for s := range strings.SplitSeq(Text(v.Data), "\x00") {
 		if s == "" {
 			break // an empty string ends the list
 		}
@@ -241,8 +241,8 @@ func (v Value) Plain() bool {
 	return ok
 }
 
-// text decodes UTF-16; half a character is left out, half a pair is U+FFFD.
-func text(b []byte) string {
+// Text decodes UTF-16; half a character is left out, half a pair is U+FFFD.
+func Text(b []byte) string {
 	u := make([]uint16, len(b)/2)
 	for i := range u {
 		u[i] = binary.LittleEndian.Uint16(b[2*i:])
@@ -250,7 +250,7 @@ func text(b []byte) string {
 	return string(utf16.Decode(u))
 }
 
-// encode is text's inverse.
+// encode is Text's inverse.
 func encode(s string) []byte {
 	var b []byte
 	for _, u := range utf16.Encode([]rune(s)) {

@@ -13,9 +13,9 @@ import (
 	"testing"
 
 	"github.com/guestctl/guestctl/daemon/inspect/hive"
-	"github.com/guestctl/guestctl/daemon/inspect/hive/hivetest"
 	"github.com/guestctl/guestctl/daemon/inspect/look"
 	"github.com/guestctl/guestctl/tests/images"
+	"github.com/guestctl/guestctl/tests/images/hives"
 	"github.com/guestctl/guestctl/vfs"
 	"github.com/guestctl/guestctl/vfs/vfstest"
 )
@@ -24,7 +24,7 @@ import (
 func guest(t testing.TB) *Registry {
 	t.Helper()
 	m := vfstest.NewMemory()
-	add := func(name, reg string) { m.Add(name, vfstest.Text(string(hivetest.Make(t, reg)))) }
+	add := func(name, reg string) { m.Add(name, vfstest.Text(string(hives.Make(t, reg)))) }
 	add("/Windows/System32/config/SOFTWARE", `[\Microsoft\Windows NT\CurrentVersion]
 "ProductName"="Windows 10 Pro"
 
@@ -133,7 +133,7 @@ const everything = `[\A]
 // TestExport writes what hivexregedit makes the same hive from, and what it writes itself.
 func TestExport(t *testing.T) {
 	images.NeedTool(t, "hivexregedit")
-	b := hivetest.Make(t, everything)
+	b := hives.Make(t, everything)
 	export := func(b []byte) string {
 		h, err := hive.Open(file{bytes.NewReader(b)})
 		if err != nil {
@@ -164,7 +164,7 @@ func TestExport(t *testing.T) {
 		!strings.Contains(reg, `"quo\"te\\"="a\\b\"c"`) || !strings.Contains(reg, `"no end"=hex(1):61,00`+"\r\n") {
 		t.Error(reg)
 	}
-	if again := export(hivetest.Make(t, strings.ReplaceAll(reg, "\r\n", "\n"))); again != reg {
+	if again := export(hives.Make(t, strings.ReplaceAll(reg, "\r\n", "\n"))); again != reg {
 		t.Errorf("%s\n%s", reg, again)
 	}
 	name := filepath.Join(t.TempDir(), "hive")
@@ -176,7 +176,7 @@ func TestExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	// It writes strings as bytes, in the order of names.
-	if got := export(hivetest.Make(t, strings.TrimPrefix(strings.ReplaceAll(string(theirs), `[\\`, `[\`), "Windows Registry Editor Version 5.00\n\n"))); lines(got) != lines(reg) {
+	if got := export(hives.Make(t, strings.TrimPrefix(strings.ReplaceAll(string(theirs), `[\\`, `[\`), "Windows Registry Editor Version 5.00\n\n"))); lines(got) != lines(reg) {
 		t.Errorf("%s\n%s", reg, got)
 	}
 }

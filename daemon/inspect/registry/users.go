@@ -21,7 +21,7 @@ type User struct {
 func (r *Registry) Users() []User {
 	var list []User
 	for _, p := range r.profileList() {
-		list = append(list, User{p.sid, p.dir, Machine + profileList + `\` + p.sid})
+		list = append(list, User{p.sid, p.dir, `HKLM` + profileList + `\` + p.sid})
 	}
 	return list
 }

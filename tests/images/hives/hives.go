@@ -1,6 +1,6 @@
-// Package hivetest makes registry hives for tests: an empty one by the layout of
-// package hive, which hivexregedit fills.
-package hivetest
+// Package hives makes hives of the Windows registry for tests: an empty one, byte
+// by byte, which hivexregedit fills.
+package hives
 
 import (
 	"bytes"

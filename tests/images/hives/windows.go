@@ -1,4 +1,4 @@
-package hivetest
+package hives
 
 import (
 	"encoding/binary"
