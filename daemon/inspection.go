@@ -89,3 +89,12 @@ func (g *Guest) Services(ctx context.Context) (r *api.Services, err error) {
 	})
 	return r, err
 }
+
+// Networks reads the networks of the guest's systems, by the rules of Inspect.
+func (g *Guest) Networks(ctx context.Context) (r *api.Networks, err error) {
+	err = g.guard(func() error {
+		r, err = inspect.Networks(ctx, g.inspected())
+		return err
+	})
+	return r, err
+}

@@ -98,7 +98,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			s.daemonCommands(),
 			[]*cli.Command{s.filesystemsCommand(), s.dfCommand(), s.lsCommand(), s.findCommand(), s.statCommand()},
 			[]*cli.Command{s.catCommand(), s.cpCommand(), s.tarCommand(), s.checksumCommand(), s.grepCommand()},
-			[]*cli.Command{s.inspectCommand(), s.packagesCommand(), s.usersCommand(), s.servicesCommand(), s.registryCommand(), s.diffCommand(), s.checkCommand()},
+			[]*cli.Command{s.inspectCommand(), s.packagesCommand(), s.usersCommand(), s.servicesCommand(), s.networkCommand(), s.registryCommand(), s.diffCommand(), s.checkCommand()},
 			[]*cli.Command{s.schemaCommand(), s.completionCommand(), s.demoCommand(), s.versionCommand()},
 		),
 	}

@@ -81,6 +81,7 @@ func TestSchemas(t *testing.T) {
 		"packages":    {{image}, {damaged}},
 		"users":       {{image}, {damaged}},
 		"services":    {{image}, {damaged}},
+		"network":     {{image}, {damaged}},
 		"check":       {{image, damaged}},
 	}
 	windows := ""

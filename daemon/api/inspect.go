@@ -48,6 +48,7 @@ type System struct {
 	Users    []User    `json:"users,omitempty"`
 	Groups   []Group   `json:"groups,omitempty"`
 	Services []Service `json:"services,omitempty"` // those that it starts by itself; `guestctl services` has the others and drivers
+	Network  *Network  `json:"network,omitempty"`
 
 	Windows *Windows `json:"windows,omitempty"`
 

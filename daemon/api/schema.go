@@ -24,7 +24,8 @@ func Schemas() []Schema {
 		{CheckSchema, Check{}}, {ChecksumSchema, Checksum{}}, {UsageSchema, Usage{}}, {DiffSchema, Difference{}}, {FileSchema, File{}},
 		{FilesystemsSchema, Filesystems{}}, {FindingSchema, Finding{}}, {HealthSchema, Health{}}, {ImageSchema, Image{}},
 		{InspectionSchema, Inspection{}}, {JobSchema, Job{}}, {ListSchema, List{}}, {MatchSchema, Match{}}, {MountSchema, Mount{}},
-		{PackagesSchema, Packages{}}, {RegistrySchema, RegistryKey{}}, {ServicesSchema, Services{}}, {UsersSchema, Users{}},
+		{NetworksSchema, Networks{}}, {PackagesSchema, Packages{}}, {RegistrySchema, RegistryKey{}}, {ServicesSchema, Services{}},
+		{UsersSchema, Users{}},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/inspect/accounts"
+	"github.com/guestctl/guestctl/daemon/inspect/network"
 	"github.com/guestctl/guestctl/daemon/inspect/services"
 )
 
@@ -60,6 +61,31 @@ func Services(ctx context.Context, sources []Source) (*api.Services, error) {
 	return out, err
 }
 
+// Networks reads the networks of the systems among sources. What cannot be read
+// is a warning; the error is ctx's.
+func Networks(ctx context.Context, sources []Source) (*api.Networks, error) {
+	out := &api.Networks{Schema: api.NetworksSchema, Systems: []api.SystemNetwork{}, Warnings: []string{}}
+	err := eachSystem(ctx, sources, func(r *report) error {
+		l, err := r.network()
+		if err != nil {
+			return err
+		}
+		out.Systems = append(out.Systems, api.SystemNetwork{Root: r.out.Root, Path: r.out.Path, Name: r.out.Name, Network: l.Network, Warnings: slices.Concat(r.out.Warnings, l.Warnings)})
+		return nil
+	})
+	return out, err
+}
+
+func (r *report) network() (*network.List, error) {
+	switch {
+	case r.reg != nil:
+		return network.Windows(r.ctx, r.reg, r.fs, r.out.Windows.SystemRoot)
+	case r.sys.Kind == "dos":
+		return &network.List{Network: api.Network{Interfaces: []api.Interface{}}}, nil
+	}
+	return network.Unix(r.ctx, r.fs)
+}
+
 func (r *report) accounts() (*accounts.List, error) {
 	switch {
 	case r.reg != nil:
@@ -85,9 +111,11 @@ func (r *report) services() (*services.List, error) {
 func (r *report) facts() {
 	var users *accounts.List
 	var started *services.List
+	var net *network.List
 	parts := []func() error{
 		func() (err error) { users, err = r.accounts(); return err },
 		func() (err error) { started, err = r.services(); return err },
+		func() (err error) { net, err = r.network(); return err },
 	}
 	var wg sync.WaitGroup
 	panics := make([]any, len(parts))
@@ -119,6 +147,10 @@ func (r *report) facts() {
 			}
 		}
 		r.warnAll(started.Warnings)
+	}
+	if net != nil {
+		r.out.Network = &net.Network
+		r.warnAll(net.Warnings)
 	}
 }
 

@@ -137,7 +137,7 @@ func TestHostileHives(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	s := r.Systems[0]
-	if s.Name != "Windows 10 Pro" || s.Hostname != "" || len(s.Warnings) != 2 || !strings.Contains(s.Warnings[0], "config/SYSTEM: hive cell at byte") {
+	if s.Name != "Windows 10 Pro" || s.Hostname != "" || len(s.Warnings) != 3 || !strings.Contains(s.Warnings[0], "config/SYSTEM: hive cell at byte") {
 		t.Errorf("%+v", s)
 	}
 	checkClean(t, r)
