@@ -101,7 +101,8 @@ func (s *session) printSystem(y *api.System) {
 	}
 	s.lines([][2]string{
 		{"system", system}, {"version", version}, {"edition", y.ProductVariant}, {"arch", y.Arch}, {"hostname", y.Hostname},
-		{"packages", strings.Trim(y.PackageFormat+", "+y.PackageManagement, ", ")}, {"osinfo", y.OSInfo}, {"machine id", y.MachineID}, {"timezone", y.Timezone}, {"root", root},
+		{"packages", strings.Trim(y.PackageFormat+", "+y.PackageManagement, ", ")}, {"osinfo", y.OSInfo}, {"machine id", y.MachineID}, {"timezone", y.Timezone}, {"locale", y.Locale},
+		{"kernel", defaultKernel(y)}, {"selinux", y.SELinux}, {"last boot", y.LastBoot}, {"last stop", y.LastStop}, {"root", root},
 	})
 	s.printMounts(y)
 	if w := y.Windows; w != nil {
@@ -115,6 +116,18 @@ func (s *session) printSystem(y *api.System) {
 	for _, w := range y.Warnings {
 		s.complain(w)
 	}
+}
+
+// defaultKernel is the kernel that is started, else all that could be.
+func defaultKernel(y *api.System) string {
+	if y.Boot != nil && y.Boot.Kernel != "" {
+		return y.Boot.Kernel + " (" + y.Boot.Loader + ")"
+	}
+	var list []string
+	for _, k := range y.Kernels {
+		list = append(list, k.Version)
+	}
+	return strings.Join(list, ", ")
 }
 
 func (s *session) printMounts(y *api.System) {

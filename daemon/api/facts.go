@@ -141,3 +141,32 @@ type Interface struct {
 	Search      []string `json:"search,omitempty"` // domains
 	Source      string   `json:"source"`
 }
+
+// Kernel is a Linux kernel.
+type Kernel struct {
+	Version string `json:"version"`           // "6.1.0-18-amd64"
+	Image   string `json:"image"`             // its file
+	Initrd  string `json:"initrd,omitempty"`  // of the same version
+	Modules string `json:"modules,omitempty"` // folder of its modules
+	Default bool   `json:"default,omitempty"` // the boot loader starts it
+	Source  string `json:"source"`
+}
+
+// BootEntry is what a boot loader starts when nobody chooses.
+type BootEntry struct {
+	Loader  string   `json:"loader"`            // "grub2", "systemd-boot", "extlinux", "grub"
+	ID      string   `json:"id,omitempty"`      // of the entry
+	Title   string   `json:"title,omitempty"`   // as the menu shows it
+	Kernel  string   `json:"kernel,omitempty"`  // file
+	Initrds []string `json:"initrds,omitempty"` // files
+	Cmdline string   `json:"cmdline,omitempty"` // of the kernel; variables are not expanded
+	Source  string   `json:"source"`
+}
+
+// CloudInit is what cloud-init did last.
+type CloudInit struct {
+	InstanceID string `json:"instance_id,omitempty"`
+	Datasource string `json:"datasource,omitempty"` // "DataSourceOpenStack"
+	Disabled   bool   `json:"disabled,omitempty"`   // /etc/cloud/cloud-init.disabled is there
+	Source     string `json:"source"`
+}

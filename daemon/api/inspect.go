@@ -45,6 +45,17 @@ type System struct {
 
 	Timezone string `json:"timezone,omitempty"` // "Europe/Paris"; Windows: "W. Europe Standard Time"
 
+	Locale   string `json:"locale,omitempty"`    // LANG: "en_US.UTF-8"
+	SELinux  string `json:"selinux,omitempty"`   // "enforcing", "permissive", "disabled", as it is configured
+	AppArmor string `json:"apparmor,omitempty"`  // "enabled" where it starts with the system, "installed" where not
+	LastBoot string `json:"last_boot,omitempty"` // RFC 3339, when the system was started last
+	LastStop string `json:"last_stop,omitempty"` // RFC 3339, when it was shut down last
+
+	Kernels   []Kernel   `json:"kernels,omitempty"`
+	Boot      *BootEntry `json:"boot,omitempty"`
+	HostKeys  []SSHKey   `json:"host_keys,omitempty"` // of its SSH server
+	CloudInit *CloudInit `json:"cloud_init,omitempty"`
+
 	Users    []User    `json:"users,omitempty"`
 	Groups   []Group   `json:"groups,omitempty"`
 	Services []Service `json:"services,omitempty"` // those that it starts by itself; `guestctl services` has the others and drivers

@@ -7,6 +7,7 @@ import (
 
 	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/daemon/inspect/accounts"
+	"github.com/guestctl/guestctl/daemon/inspect/boot"
 	"github.com/guestctl/guestctl/daemon/inspect/network"
 	"github.com/guestctl/guestctl/daemon/inspect/services"
 )
@@ -112,10 +113,20 @@ func (r *report) facts() {
 	var users *accounts.List
 	var started *services.List
 	var net *network.List
+	var kernels []api.Kernel
+	var entry *api.BootEntry
+	var settings *settings
 	parts := []func() error{
 		func() (err error) { users, err = r.accounts(); return err },
 		func() (err error) { started, err = r.services(); return err },
 		func() (err error) { net, err = r.network(); return err },
+		func() (err error) {
+			if r.sys.Kind == "linux" {
+				kernels, entry, err = boot.Find(r.ctx, r.fs)
+			}
+			return err
+		},
+		func() error { settings = r.settings(); return nil },
 	}
 	var wg sync.WaitGroup
 	panics := make([]any, len(parts))
@@ -135,6 +146,10 @@ func (r *report) facts() {
 		if p != nil {
 			r.warn("panic while reading facts: %v", p)
 		}
+	}
+	r.out.Kernels, r.out.Boot = kernels, entry
+	if settings != nil {
+		settings.keep(r)
 	}
 	if users != nil {
 		r.out.Users, r.out.Groups = users.Users, users.Groups
