@@ -51,6 +51,21 @@
 // libguestfs, which drops what it cannot resolve, every entry that would show
 // files and does not is a warning that says why.
 //
+// # Windows
+//
+// What a Windows is stands in its registry (packages registry and hive), whose
+// transaction logs are part of what is read. A Windows 11 calls itself Windows 10;
+// it is known by its build, 22000 and above, and its name is mended. Drive letters
+// are those of MountedDevices whose volume is among the sources. The hives of the
+// tests are written by hivexregedit after the keys that Windows has.
+//
+// # Facts
+//
+// Beside what a system is Describe tells what was found by the packages accounts,
+// services, network and boot, and by settings.go. They read at the same time, but
+// for Windows, whose registry is for one at a time. What is installed is Packages'
+// affair, which takes longer.
+//
 // # Hostile guests
 //
 // Package look reads: regular files up to a bound, symlinks resolved inside the

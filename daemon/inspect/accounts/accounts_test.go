@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -171,7 +172,7 @@ func sam(t testing.TB) []byte {
 	text := []byte("A\x00l\x00i\x00")
 	binary.LittleEndian.PutUint32(v[fullName*descriptorLen:], 4)
 	binary.LittleEndian.PutUint32(v[fullName*descriptorLen+4:], uint32(len(text)))
-	v = append(append(v, 0, 0, 0, 0), text...)
+	v = slices.Concat(v, []byte{0, 0, 0, 0}, text)
 	guest := make([]byte, 80)
 	binary.LittleEndian.PutUint32(guest[offRID:], 501)
 	guest[offFlags] = 1

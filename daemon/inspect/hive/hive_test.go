@@ -288,16 +288,14 @@ func oldLog(after []byte, pages []int) []byte {
 }
 
 func entry(after []byte, pages []int, sequence uint32) []byte {
-	b := make([]byte, entryHeader)
-	copy(b, magicEntry)
+	var refs, data []byte
 	for _, p := range pages {
-		b = binary.LittleEndian.AppendUint32(b, uint32(p))
-		b = binary.LittleEndian.AppendUint32(b, dirtyPage)
+		refs = binary.LittleEndian.AppendUint32(refs, uint32(p))
+		refs = binary.LittleEndian.AppendUint32(refs, dirtyPage)
+		data = append(data, after[baseSize+p:baseSize+p+dirtyPage]...)
 	}
-	for _, p := range pages {
-		b = append(b, after[baseSize+p:baseSize+p+dirtyPage]...)
-	}
-	b = append(b, make([]byte, -len(b)&(entryAlign-1))...)
+	b := slices.Concat([]byte(magicEntry), make([]byte, entryHeader-len(magicEntry)), refs, data)
+	b = slices.Concat(b, make([]byte, -len(b)&(entryAlign-1)))
 	binary.LittleEndian.PutUint32(b[offEntrySize:], uint32(len(b)))
 	binary.LittleEndian.PutUint32(b[offEntrySeq:], sequence)
 	binary.LittleEndian.PutUint32(b[offEntryBins:], uint32(len(after)-baseSize))

@@ -192,7 +192,8 @@ func (h *Hive) listed(off uint32, name string, root bool, take func(uint32) (boo
 		if kind == listHash && hashed && binary.LittleEndian.Uint32(e[4:]) != hash {
 			continue
 		}
-		more, err := true, error(nil)
+		var more bool
+		var err error
 		if kind == listRoot {
 			more, err = h.listed(sub, name, false, take)
 		} else {

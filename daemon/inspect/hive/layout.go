@@ -118,8 +118,8 @@ const (
 const (
 	MaxValue   = 16 << 20 // bytes of one value
 	maxHive    = 1 << 31  // bytes of hive bins data: offsets with the highest bit are volatile
-	maxLog     = 512 << 20
-	maxEntry   = 256 << 20
+	maxLog     = 128 << 20
+	maxEntry   = 64 << 20
 	maxSubkeys = 1 << 20 // of one key, and values
 	maxNesting = 512     // keys below each other, Windows' own limit
 	maxCache   = 64 << 20

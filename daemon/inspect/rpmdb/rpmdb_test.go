@@ -170,7 +170,7 @@ func ndbOf(t testing.TB, headers [][]byte) string {
 		binary.LittleEndian.PutUint32(tail, adler32.Checksum(blob[:size-blobTail]))
 		binary.LittleEndian.PutUint32(tail[offTailLen:], uint32(len(h)))
 		copy(tail[offTailMagic:], ndbTailMagic)
-		b = append(b, blob...)
+		b = slices.Concat(b, blob)
 	}
 	file := filepath.Join(t.TempDir(), "Packages.db")
 	if err := os.WriteFile(file, b, 0o600); err != nil {

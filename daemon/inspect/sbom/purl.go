@@ -11,7 +11,8 @@ import (
 // PackageURL names a package of a system; "" where there is no type for its
 // format.
 func PackageURL(s *api.SystemPackages, p *api.Package) string {
-	kind, namespace, name, version := "", "", p.Name, p.FullVersion
+	var kind, namespace string
+	name, version := p.Name, p.FullVersion
 	query := url.Values{}
 	distro := osID(s.Distro)
 	switch p.Format {
