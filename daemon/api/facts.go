@@ -170,3 +170,15 @@ type CloudInit struct {
 	Disabled   bool   `json:"disabled,omitempty"`   // /etc/cloud/cloud-init.disabled is there
 	Source     string `json:"source"`
 }
+
+// Certificate is an X.509 certificate that lies where services have theirs.
+type Certificate struct {
+	Subject   string   `json:"subject"`         // "CN=www.example.com"
+	Issuer    string   `json:"issuer"`          // as Subject
+	Names     []string `json:"names,omitempty"` // host names and addresses that it is for
+	NotBefore string   `json:"not_before"`      // RFC 3339
+	NotAfter  string   `json:"not_after"`       // RFC 3339, when it expires
+	CA        bool     `json:"ca,omitempty"`    // it may sign others
+	SHA256    string   `json:"sha256"`          // of the certificate, in hex
+	Source    string   `json:"source"`
+}

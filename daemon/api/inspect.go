@@ -56,6 +56,8 @@ type System struct {
 	HostKeys  []SSHKey   `json:"host_keys,omitempty"` // of its SSH server
 	CloudInit *CloudInit `json:"cloud_init,omitempty"`
 
+	Certificates []Certificate `json:"certificates,omitempty"` // of services; trust stores are left out
+
 	Users    []User    `json:"users,omitempty"`
 	Groups   []Group   `json:"groups,omitempty"`
 	Services []Service `json:"services,omitempty"` // those that it starts by itself; `guestctl services` has the others and drivers

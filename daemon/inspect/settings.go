@@ -19,6 +19,8 @@ type settings struct {
 	timezone, locale, selinux, apparmor, boot, stop fact
 	hostKeys                                        []api.SSHKey
 	cloud                                           *api.CloudInit
+	certificates                                    []api.Certificate
+	moreCertificates                                bool
 }
 
 // settings collects them. It only reads, so that others may at the same time.
@@ -32,6 +34,7 @@ func (r *report) settings() *settings {
 	}
 	s.timezone = r.timezone()
 	s.hostKeys = r.hostKeys()
+	s.certificates, s.moreCertificates = r.certificates()
 	s.boot, s.stop = r.wtmp()
 	if r.sys.Kind != "linux" {
 		return s
@@ -57,7 +60,10 @@ func (s *settings) keep(r *report) {
 	r.set("apparmor", &r.out.AppArmor, s.apparmor)
 	r.set("last_boot", &r.out.LastBoot, s.boot)
 	r.set("last_stop", &r.out.LastStop, s.stop)
-	r.out.HostKeys, r.out.CloudInit = s.hostKeys, s.cloud
+	if s.moreCertificates {
+		r.warn("there are more than %d certificates; the rest is left out", maxCertificates)
+	}
+	r.out.HostKeys, r.out.CloudInit, r.out.Certificates = s.hostKeys, s.cloud, s.certificates
 }
 
 func moment(t time.Time, source string) fact {
