@@ -122,5 +122,5 @@ const (
 	maxEntry   = 64 << 20
 	maxSubkeys = 1 << 20 // of one key, and values
 	maxNesting = 512     // keys below each other, Windows' own limit
-	maxCache   = 64 << 20
+	maxCache   = 32 << 20
 )

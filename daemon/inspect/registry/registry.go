@@ -19,8 +19,11 @@ const (
 	Classes = "HKEY_CLASSES_ROOT"
 )
 
-// maxFile bounds a hive, in bytes.
-const maxFile = 4 << 30
+// Bounds.
+const (
+	maxFile = 4 << 30 // bytes of a hive
+	maxOpen = 16      // hives that are held open: each caches what was read of it
+)
 
 // A Registry is that of one Windows.
 type Registry struct {
@@ -199,6 +202,9 @@ func (r *Registry) machineHives() []string {
 func (r *Registry) open(file string) *opened {
 	if o := r.hives[file]; o != nil {
 		return o
+	}
+	if len(r.hives) == maxOpen {
+		clear(r.hives)
 	}
 	o := &opened{file: file}
 	r.hives[file] = o
