@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/guestctl/guestctl/filesystems/btrfs"
 	"github.com/guestctl/guestctl/filesystems/ext4"
 	"github.com/guestctl/guestctl/filesystems/fat"
 	"github.com/guestctl/guestctl/filesystems/ntfs"
@@ -23,6 +24,7 @@ func All() []vfs.Driver {
 	return []vfs.Driver{
 		ext4.Driver(),
 		xfs.Driver(),
+		btrfs.Driver(),
 		ntfs.Driver(),
 		fat.ExDriver(),
 		fat.Driver(),

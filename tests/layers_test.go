@@ -54,6 +54,7 @@ var layers = []layer{
 
 	{"filesystems", []string{"filesystems/...", "vfs", "formats/block", "formats/ondisk"}, sys},
 	{"filesystems/txn", []string{"formats/block", "formats/ondisk"}, sys},
+	{"filesystems/btrfs", []string{"vfs", "formats/codec/...", "formats/block", "formats/ondisk"}, []string{"golang.org/x/crypto"}}, // BLAKE2b
 	{"filesystems/*", []string{"vfs", "filesystems/txn/...", "formats/codec/...", "formats/crypt/...", "formats/block", "formats/ondisk"}, sys},
 
 	{"mount", []string{"vfs", "formats/block", "formats/ondisk"}, []string{"golang.org/x/sys", "golang.org/x/sync", "github.com/hanwen/go-fuse/v2"}},
