@@ -26,6 +26,7 @@ type Guest struct {
 	found    []*found // one for each volume
 	ns       *vfs.Namespace
 	warnings []error
+	left     []error // of Spec.Partly: what is shown and not written
 	summary  string
 
 	mu     sync.Mutex // guards closed; a leaf

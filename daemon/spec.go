@@ -16,6 +16,9 @@ type Spec struct {
 	// writing: all of them, or Open fails with a *NotWritableError. A
 	// MountSpec with the option ro is left out of it.
 	Writable bool
+	// Partly leaves those read-only that cannot be written, as long as one can;
+	// Guest.NotWritten says which.
+	Partly bool
 
 	ForceShare bool // no locks: read images that a VM may be writing
 	NoRecovery bool // do not replay journals

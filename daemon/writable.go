@@ -122,6 +122,10 @@ func withoutRemedy(e *ondisk.UnsupportedError) error {
 // Writable says whether the Guest is open for writing.
 func (g *Guest) Writable() bool { return g.spec.Writable }
 
+// NotWritten says which of the filesystems that are shown are not open for
+// writing, and why, where Spec.Partly allows that.
+func (g *Guest) NotWritten() []error { return g.left }
+
 // Sync makes durable all that was changed.
 func (g *Guest) Sync(ctx context.Context) error {
 	var errs []error
@@ -151,7 +155,11 @@ func (g *Guest) makeWritable(ctx context.Context) error {
 			return f.notWritable(at.Path, errors.New("it is shown in two places"), "choose one with -m")
 		}
 		if err := f.mayWrite(at.Path); err != nil {
-			return err
+			if !g.spec.Partly {
+				return err
+			}
+			g.left = append(g.left, err)
+			continue
 		}
 		list = append(list, f)
 	}
@@ -159,9 +167,18 @@ func (g *Guest) makeWritable(ctx context.Context) error {
 	for _, f := range list {
 		at := shown[slices.IndexFunc(shown, func(at vfs.Attachment) bool { return at.Tree.FileSystem() == f.fs })]
 		if err := f.reopen(ctx, &g.spec, at.Path); err != nil {
-			return err
+			if !g.spec.Partly {
+				return err
+			}
+			g.left = append(g.left, err)
+			if err := f.openAgain(ctx, &g.spec); err != nil {
+				return err
+			}
 		}
 		again[at.Tree] = f.tree
+	}
+	if len(g.left) > 0 && !slices.ContainsFunc(list, func(f *found) bool { return f.writable }) {
+		return g.left[0] // not one of them
 	}
 	for i, at := range shown {
 		tree := at.Tree
@@ -214,6 +231,19 @@ func (f *found) reopen(ctx context.Context, spec *Spec, path string) error {
 	}
 	if f.info.ReadOnly {
 		return f.notWritable(path, syscall.EROFS, "")
+	}
+	f.tree = vfs.NewTree(f.volume.Name, f.fs)
+	return nil
+}
+
+// openAgain opens f for reading, after it could not be for writing.
+func (f *found) openAgain(ctx context.Context, spec *Spec) error {
+	if err := f.close(ctx); err != nil {
+		return err
+	}
+	f.writable = false
+	if err := f.open(ctx, spec, f.options); err != nil {
+		return err
 	}
 	f.tree = vfs.NewTree(f.volume.Name, f.fs)
 	return nil

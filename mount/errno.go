@@ -19,7 +19,7 @@ func (m *fileSystem) status(err error) fuse.Status {
 	if err == nil {
 		return fuse.OK
 	}
-	if errno, bare := err.(syscall.Errno); bare && (errno == syscall.EOPNOTSUPP || errno == syscall.ESTALE) {
+	if errno, bare := any(err).(syscall.Errno); bare && (errno == syscall.EOPNOTSUPP || errno == syscall.ESTALE) {
 		return fuse.Status(errno) // the answer, and there is no more to tell
 	}
 	errno := errnoOf(err)

@@ -3,6 +3,7 @@ package mount
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -123,24 +124,7 @@ func TestFull(t *testing.T) {
 	}
 }
 
-func isErrno(err error, want syscall.Errno) bool {
-	errno, ok := unwrapErrno(err)
-	return ok && errno == want
-}
-
-func unwrapErrno(err error) (syscall.Errno, bool) {
-	for err != nil {
-		if errno, ok := err.(syscall.Errno); ok {
-			return errno, true
-		}
-		u, ok := err.(interface{ Unwrap() error })
-		if !ok {
-			return 0, false
-		}
-		err = u.Unwrap()
-	}
-	return 0, false
-}
+func isErrno(err error, want syscall.Errno) bool { return errors.Is(err, want) }
 
 // TestWriters: eight writers at once, on files of their own and on one, do not hinder each other.
 func TestWriters(t *testing.T) {

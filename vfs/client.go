@@ -188,7 +188,7 @@ func now() Time {
 // failed is the error of an operation on an inode: what a driver says in a
 // number is what the kernel would say, and stays bare.
 func (t *Tree) failed(op string, ino Ino, err error) error {
-	if errno, ok := err.(syscall.Errno); ok && errno != syscall.EIO {
+	if errno, bare := any(err).(syscall.Errno); bare && errno != syscall.EIO {
 		return errno
 	}
 	return &OpError{Op: op, Volume: t.name, Ino: ino, Err: err}

@@ -77,7 +77,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 	s := &streams{stdout, stderr}
 	app := &cli.App{
 		Name:  "guestctl",
-		Usage: "read the files of virtual machines' disk images, without mounting them",
+		Usage: "read and change the files of virtual machines' disk images, without mounting them",
 		Description: "A place in a guest is written IMAGE:/path; the path is the guest's own where one operating system is found, else\n" +
 			"it begins with the name of a filesystem. IMAGE:sda2:/path is a path in that filesystem, and\n" +
 			"IMAGE@SNAPSHOT:/path one in an internal snapshot. Options may stand anywhere.",
@@ -98,6 +98,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			s.daemonCommands(),
 			[]*cli.Command{s.filesystemsCommand(), s.dfCommand(), s.lsCommand(), s.findCommand(), s.statCommand()},
 			[]*cli.Command{s.catCommand(), s.cpCommand(), s.tarCommand(), s.checksumCommand(), s.grepCommand()},
+			[]*cli.Command{s.mkdirCommand(), s.rmCommand(), s.mvCommand(), s.lnCommand(), s.chmodCommand(), s.touchCommand(), s.truncateCommand(), s.writeCommand()},
 			[]*cli.Command{s.inspectCommand(), s.packagesCommand(), s.usersCommand(), s.servicesCommand(), s.networkCommand(), s.registryCommand(), s.diffCommand(), s.checkCommand()},
 			[]*cli.Command{s.schemaCommand(), s.completionCommand(), s.demoCommand(), s.versionCommand()},
 		),

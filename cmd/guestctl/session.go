@@ -60,6 +60,7 @@ type session struct {
 	progress *progress // that is shown; nil: none
 	status   int       // of what failed so far
 	failures int
+	writes   bool // the guests are opened for writing
 }
 
 // opened is an open guest.
@@ -195,7 +196,7 @@ func (s *session) spec(t target) (daemon.Spec, error) {
 	spec := daemon.Spec{
 		Images:     []daemon.ImageSpec{{Path: t.image, Format: s.cli.String("format"), Snapshot: s.snapshot(t), SectorSize: s.cli.Int("blocksize")}},
 		ForceShare: s.cli.Bool("force-share"), NoRecovery: s.cli.Bool("norecovery"), AllowBacking: s.cli.StringSlice("allow-backing"),
-		Keys: &s.keys, Partial: s.cli.Bool("partial"),
+		Keys: &s.keys, Partial: s.cli.Bool("partial"), Writable: s.writes, Partly: s.writes,
 	}
 	if n := spec.Images[0].SectorSize; !slices.Contains([]int{0, 512, 4096}, n) {
 		return spec, args.Usage("--blocksize %d: disks have sectors of 512 or 4096 bytes", n)
@@ -319,6 +320,10 @@ func explain(err error) string {
 	place := (*placeError)(nil)
 	switch {
 	case !errors.As(err, &place):
+	case errors.Is(err, syscall.EROFS) && place.guest.Guest != nil:
+		for _, left := range place.guest.NotWritten() {
+			text += "; " + shown(left.Error())
+		}
 	case errors.Is(err, syscall.ENOENT) && isHost(err):
 	case errors.Is(err, syscall.ENOENT) && byFolders(place.guest):
 		text += fmt.Sprintf("; each filesystem of this image is a folder: `guestctl ls %s:/` lists them", shown(place.at.image))

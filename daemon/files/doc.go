@@ -36,6 +36,11 @@
 // context, the output. An output is never silently short: in an archive the
 // bytes that could not be read are zeros, and reported.
 //
+// # Changing the guest
+//
+// An Editor makes, removes, moves, links and writes files in a guest that is
+// open for writing, through vfs like a mount does.
+//
 // # Writing to the host
 //
 // Copy trusts nothing that the guest chose. It creates every file relative to
