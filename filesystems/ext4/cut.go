@@ -28,13 +28,7 @@ func (x *tx) cut(ctx context.Context, n *inode, from uint64) (done bool, err err
 // says whether there are any. What is behind the end of a block is zeros by
 // then: the caller saw to it.
 func (x *tx) truncate(ctx context.Context, n *inode, size int64) (more bool, err error) {
-	if n.fileType() == syscall.S_IFDIR {
-		return false, syscall.EISDIR
-	}
-	if n.fileType() != syscall.S_IFREG || size < 0 {
-		return false, syscall.EINVAL
-	}
-	if err := x.writable(n, size); err != nil {
+	if err := n.mayWrite(size); err != nil {
 		return false, err
 	}
 	if n.flag(flagAppend) {
@@ -96,16 +90,13 @@ func (x *tx) setSize(ctx context.Context, n *inode, size int64) error {
 	return nil
 }
 
-// writable says why the contents of an inode cannot be changed, up to a size.
-func (x *tx) writable(n *inode, size int64) error {
-	if n.fileType() != syscall.S_IFREG {
-		return syscall.EINVAL
-	}
-	return n.mayWrite(size)
-}
-
+// mayWrite says why the contents of an inode cannot be changed, up to a size.
 func (n *inode) mayWrite(size int64) error {
 	switch {
+	case n.fileType() == syscall.S_IFDIR:
+		return syscall.EISDIR
+	case n.fileType() != syscall.S_IFREG, size < 0:
+		return syscall.EINVAL
 	case n.flag(flagImmutable):
 		return syscall.EPERM
 	case n.flag(flagEncrypt | flagVerity | flagCompressed | flagEAInode):

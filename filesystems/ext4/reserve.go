@@ -3,6 +3,7 @@ package ext4
 import (
 	"context"
 	"errors"
+	"math"
 	"syscall"
 
 	"github.com/guestctl/guestctl/vfs"
@@ -26,6 +27,12 @@ func (fs *FileSystem) Reserve(ctx context.Context, ino vfs.Ino, off, count int64
 	n, err := fs.iget(ctx, num)
 	if err != nil {
 		return nil, err
+	}
+	if off < 0 || count <= 0 {
+		return nil, syscall.EINVAL
+	}
+	if off > math.MaxInt64-count {
+		return nil, syscall.EFBIG
 	}
 	if err := n.mayWrite(off + count); err != nil {
 		return nil, err
