@@ -77,7 +77,7 @@ func TestFastCommitAsKernel(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			switch c.name {
-			case "several commits", "rename over", "overwrite a hole", "mkdir and fill", "again":
+			case "several commits", "overwrite a hole", "mkdir and fill":
 			default:
 				images.NeedLong(t)
 			}

@@ -53,7 +53,7 @@ func open(t testing.TB, dev block.Device) vfs.FileSystem {
 const maxFile = 1 << 20
 
 // shortVariants are the layouts that share least, for `make test`.
-var shortVariants = map[string]bool{"ext2-rev0": true, "ext3-1k": true, "inline": true,
+var shortVariants = map[string]bool{"ext2-rev0": true, "inline": true,
 	"orphanfile": true, "hash-tea-unsigned": true, "eainode": true, "depth5": true}
 
 // TestVariants compares the tree of every layout of an ext filesystem with the

@@ -137,6 +137,9 @@ func TestWriteInline(t *testing.T) {
 				return names
 			}
 			for i, f := range append(changes, nil) {
+				if f != nil && os.Getenv("GUESTCTL_LONG") == "" {
+					continue // all of them, one after the other, are enough
+				}
 				w := openWritten(t, blocktest.NewMemory(bytes.Clone(b)), &memorySidecar{})
 				names := list(w)
 				if len(names) < 50 {
@@ -161,12 +164,7 @@ func TestWriteInline(t *testing.T) {
 					}
 				}
 				w.must(w.Sync(ctx))
-				t.Run(fmt.Sprint("change ", i), func(t *testing.T) {
-					if i%3 != 0 {
-						images.NeedLong(t)
-					}
-					kernelSees(t, w.dev.Bytes(), w)
-				})
+				t.Run(fmt.Sprint("change ", i), func(t *testing.T) { kernelSees(t, w.dev.Bytes(), w) })
 				w.fsck()
 			}
 		})
