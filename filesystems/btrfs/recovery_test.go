@@ -253,7 +253,11 @@ func (l testLog) Write(p []byte) (int, error) {
 }
 
 func testReplay(t *testing.T, dirty, options string) {
-	before := hashFile(t, dirty)
+	hash := strings.HasPrefix(t.Name(), "TestReplay/") // once is enough for the short cases
+	before := ""
+	if hash {
+		before = hashFile(t, dirty)
+	}
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
 	fsys, err := btrfs.Driver().Open(t.Context(), devices(t, dirty, 1, 0), vfs.Options{Mount: options, Log: log})
 	if err != nil {
@@ -263,7 +267,7 @@ func testReplay(t *testing.T, dirty, options string) {
 		t.Errorf("the image is not dirty: %+v", info)
 	}
 	got := vfstest.FromVFS(t, fsys, maxFile)
-	if after := hashFile(t, dirty); after != before {
+	if hash && hashFile(t, dirty) != before {
 		t.Error("the image was changed")
 	}
 	time.Sleep(1100 * time.Millisecond) // the times of the replay are told from the others by the second
@@ -330,7 +334,7 @@ func TestReplayCases(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			switch c.name {
-			case "replace", "subvolumes", "large directory":
+			case "replace", "subvolumes":
 			default:
 				images.NeedLong(t)
 			}

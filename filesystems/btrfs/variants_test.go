@@ -75,7 +75,7 @@ func TestVariants(t *testing.T) {
 			}
 			fsys := open(t, devices(t, img.Path, v.Devices, v.Size), options)
 			got := vfstest.FromVFS(t, fsys, maxFile)
-			if len(got) < 20 {
+			if len(got) < 10 {
 				t.Errorf("%d entries", len(got))
 			}
 			if !v.Kernel {
@@ -123,7 +123,7 @@ func nearUsage(t *testing.T, fsys vfs.FileSystem, root string) {
 		t.Fatal(err)
 	}
 	got, err := fsys.Usage(t.Context())
-	reserve := uint64(16<<20) / uint64(st.Bsize)
+	reserve := uint64(32<<20) / uint64(st.Bsize) // it grows with the size of blocks
 	if err != nil || got.BlockSize != int(st.Bsize) || got.Blocks != st.Blocks || got.Free < st.Bfree || got.Free-st.Bfree > reserve {
 		t.Errorf("Usage is %+v, %v; the kernel says %d blocks, %d free, %d available", got, err, st.Blocks, st.Bfree, st.Bavail)
 	}
