@@ -180,9 +180,11 @@ func (g *Guest) summarize(what string) {
 		images = append(images, printable(path.Base(spec.Path)))
 	}
 	var at []string
-	for _, f := range g.Filesystems() {
-		for _, p := range f.Mounted {
-			at = append(at, fmt.Sprintf("%s on %s", f.Name, printable(p)))
+	for _, f := range g.found {
+		for _, a := range g.ns.Attachments() {
+			if f.fs != nil && a.Tree.FileSystem() == f.fs {
+				at = append(at, fmt.Sprintf("%s on %s", printable(a.Tree.Name()), printable(a.Path)))
+			}
 		}
 	}
 	mounts := "nothing mounted"

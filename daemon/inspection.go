@@ -15,7 +15,7 @@ import (
 // system or what the user chose. The error is ctx's, or a bug's.
 func (g *Guest) Inspect(ctx context.Context) (r *api.Inspection, err error) {
 	err = g.guard(func() error {
-		r, err = inspect.Inspect(ctx, g.inspected())
+		r, err = inspect.Inspect(ctx, g.inspected(ctx))
 		return err
 	})
 	if err != nil {
@@ -50,7 +50,7 @@ func indented[T any](record func(context.Context) (T, error)) func(context.Conte
 // Packages lists what is installed in the guest, by the rules of Inspect.
 func (g *Guest) Packages(ctx context.Context, opt inspect.PackageOptions) (r *api.Packages, err error) {
 	err = g.guard(func() error {
-		r, err = inspect.Packages(ctx, g.inspected(), opt)
+		r, err = inspect.Packages(ctx, g.inspected(ctx), opt)
 		return err
 	})
 	return r, err
@@ -64,7 +64,7 @@ func (g *Guest) allPackages(ctx context.Context) (*api.Packages, error) {
 // Registry calls do with the registry of the one Windows in the guest.
 func (g *Guest) Registry(ctx context.Context, do func(*registry.Registry) error) error {
 	return g.guard(func() error {
-		r, err := inspect.Registry(ctx, g.inspected())
+		r, err := inspect.Registry(ctx, g.inspected(ctx))
 		if err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func (g *Guest) Registry(ctx context.Context, do func(*registry.Registry) error)
 // Users lists the accounts of the guest's systems, by the rules of Inspect.
 func (g *Guest) Users(ctx context.Context) (r *api.Users, err error) {
 	err = g.guard(func() error {
-		r, err = inspect.Users(ctx, g.inspected())
+		r, err = inspect.Users(ctx, g.inspected(ctx))
 		return err
 	})
 	return r, err
@@ -84,7 +84,7 @@ func (g *Guest) Users(ctx context.Context) (r *api.Users, err error) {
 // Services lists what the guest's systems start, by the rules of Inspect.
 func (g *Guest) Services(ctx context.Context) (r *api.Services, err error) {
 	err = g.guard(func() error {
-		r, err = inspect.Services(ctx, g.inspected())
+		r, err = inspect.Services(ctx, g.inspected(ctx))
 		return err
 	})
 	return r, err
@@ -93,7 +93,7 @@ func (g *Guest) Services(ctx context.Context) (r *api.Services, err error) {
 // Networks reads the networks of the guest's systems, by the rules of Inspect.
 func (g *Guest) Networks(ctx context.Context) (r *api.Networks, err error) {
 	err = g.guard(func() error {
-		r, err = inspect.Networks(ctx, g.inspected())
+		r, err = inspect.Networks(ctx, g.inspected(ctx))
 		return err
 	})
 	return r, err

@@ -27,6 +27,8 @@ type found struct {
 	err    error
 	fs     vfs.FileSystem // nil where not open
 
+	devices []block.Device // of a filesystem of several, its own first; nil for the volume alone
+
 	options  string    // of the mount, as fs was opened with them
 	readOnly bool      // the mount asks for that
 	writable bool      // fs is open for writing, or is to be
@@ -40,7 +42,11 @@ func (g *Guest) probe(ctx context.Context) error {
 	for i, v := range g.volumes {
 		g.found[i] = &found{volume: v, err: v.Err}
 	}
-	return g.each(ctx, g.found, func(f *found) error { return f.probe(ctx) })
+	if err := g.each(ctx, g.found, func(f *found) error { return f.probe(ctx) }); err != nil {
+		return err
+	}
+	g.joinDevices()
+	return nil
 }
 
 // each calls do for every f without an error, several at a time, and keeps the
@@ -103,8 +109,8 @@ var errNothing = fmt.Errorf("nothing is recognised on it: %w", filesystems.ErrUn
 // is not shown. Swap space and what is empty or unknown has no files, and what
 // holds other volumes is shown by those.
 func (f *found) worthWarning() bool {
-	holds := (*HoldsError)(nil)
-	return f.err != nil && !errors.Is(f.err, errNothing) && !errors.As(f.err, &holds) && f.info.Type != "swap" && f.info.Type != "swsuspend"
+	holds, member := (*HoldsError)(nil), (*MemberError)(nil)
+	return f.err != nil && !errors.Is(f.err, errNothing) && !errors.As(f.err, &holds) && !errors.As(f.err, &member) && f.info.Type != "swap" && f.info.Type != "swsuspend"
 }
 
 // what names the volume and what it carries: "sda1 (vfat)".
@@ -123,7 +129,11 @@ func (f *found) open(ctx context.Context, spec *Spec, options string) error {
 	f.options = options
 	opt := vfs.Options{Writable: f.writable, NoRecovery: spec.NoRecovery, CacheBytes: spec.CacheBytes, Log: spec.Log}
 	opt.Mount, opt.NoRecovery = driverOptions(options, opt.NoRecovery)
-	fs, err := f.driver.Open(ctx, []block.Device{f.volume.Dev}, opt)
+	devices := f.devices
+	if devices == nil {
+		devices = []block.Device{f.volume.Dev}
+	}
+	fs, err := f.driver.Open(ctx, devices, opt)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func (g *Guest) showGuest(ctx context.Context) error {
 	if err := g.openAll(ctx); err != nil {
 		return err
 	}
-	sources := g.inspected()
+	sources := g.inspected(ctx)
 	systems, err := inspect.Systems(ctx, sources)
 	if err != nil {
 		return err
@@ -87,7 +87,11 @@ func (g *Guest) showGuest(ctx context.Context) error {
 	var names, mounts []string
 	for _, s := range systems {
 		names = append(names, fmt.Sprintf("%s on %s", printable(s.Name), s.Root.Name))
-		mounts = append(mounts, "-m /dev/"+s.Root.Name)
+		if s.Root.Volume != "" {
+			mounts = append(mounts, fmt.Sprintf("-m /dev/%s:/:subvol=%s", s.Root.Volume, printable(strings.Trim(s.Root.Subvol, "/"))))
+		} else {
+			mounts = append(mounts, "-m /dev/"+s.Root.Name)
+		}
 	}
 	return fmt.Errorf("%w: %s; choose one with %s", ErrSeveralSystems, strings.Join(names, ", "), strings.Join(mounts, " or "))
 }
@@ -107,9 +111,9 @@ func (g *Guest) noSystem() error {
 }
 
 // inspected is what inspection gets to know of the volumes.
-func (g *Guest) inspected() []inspect.Source {
-	list := make([]inspect.Source, len(g.found))
-	for i, f := range g.found {
+func (g *Guest) inspected(ctx context.Context) []inspect.Source {
+	var list []inspect.Source
+	for _, f := range g.found {
 		v := f.volume
 		s := inspect.Source{Name: v.Name, Disk: v.Disk, Type: f.info.Type, UUID: f.info.UUID, Label: f.info.Label,
 			Off: v.Off, Scheme: v.Type, Aliases: v.Aliases, On: v.On, Err: f.err}
@@ -124,7 +128,8 @@ func (g *Guest) inspected() []inspect.Source {
 		case f.fs != nil:
 			s.Tree = vfs.NewTree(v.Name, f.fs)
 		}
-		list[i] = s
+		list = append(list, s)
+		list = append(list, f.subvolumes(ctx, s)...)
 	}
 	return list
 }
@@ -139,7 +144,7 @@ func (g *Guest) showSystem(ctx context.Context, sys inspect.System, sources []in
 		tree := m.Source.Tree
 		// One tree stands in one place.
 		if slices.Contains(g.ns.Trees(), tree) {
-			tree = vfs.NewTree(m.Source.Name, tree.FileSystem())
+			tree = tree.Another(m.Source.Name)
 		}
 		if err := g.ns.Attach(ctx, m.Path, tree); err != nil {
 			if ctx.Err() != nil {
@@ -176,7 +181,10 @@ func (g *Guest) showExplicit(ctx context.Context) error {
 			return err
 		}
 		f.readOnly = slices.Contains(strings.Split(m.Options, ","), "ro")
-		tree := vfs.NewTree(f.volume.Name, f.fs)
+		tree, err := f.treeOf(ctx, m.Options)
+		if err != nil {
+			return err
+		}
 		if i == 0 {
 			g.ns = vfs.NewNamespace(tree)
 		} else if err := g.ns.Attach(ctx, m.Path, tree); err != nil {
@@ -203,7 +211,13 @@ func (g *Guest) openFor(ctx context.Context, f *found, m MountSpec) error {
 	}
 	if err == nil {
 		opened := []*found{f}
-		if cerr := g.each(ctx, opened, func(f *found) error { return f.open(ctx, &g.spec, m.Options) }); cerr != nil {
+		if cerr := g.each(ctx, opened, func(f *found) error {
+			options := m.Options
+			if f.info.Type == "btrfs" {
+				options, _, _ = subvolume(options)
+			}
+			return f.open(ctx, &g.spec, options)
+		}); cerr != nil {
 			return cerr
 		}
 		err = f.err

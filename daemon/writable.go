@@ -195,6 +195,10 @@ func (g *Guest) makeWritable(ctx context.Context) error {
 	return nil
 }
 
+// Shows says whether a tree is a filesystem of the guest, and not a folder of
+// them that the view makes.
+func (g *Guest) Shows(t *vfs.Tree) bool { return g.foundOf(t) != nil }
+
 // foundOf is what a tree shows; nil for one that no disk holds.
 func (g *Guest) foundOf(t *vfs.Tree) *found {
 	for _, f := range g.found {

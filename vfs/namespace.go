@@ -64,7 +64,7 @@ type Attachment struct {
 func NewNamespace(root *Tree) *Namespace {
 	ns := &Namespace{}
 	ns.state.Store(&nsState{
-		root:   Node{root, root.fs.Root()},
+		root:   Node{root, root.root},
 		trees:  []*Tree{root},
 		index:  map[*Tree]int{root: 0},
 		covers: map[coverKey]Node{},
@@ -93,7 +93,7 @@ func (ns *Namespace) Attach(ctx context.Context, path string, t *Tree) error {
 	if err := s.add(t); err != nil {
 		return err
 	}
-	root := Node{t, t.fs.Root()}
+	root := Node{t, t.root}
 	// Another tree may have come on top since the walk.
 	s.covers[keyOf(s.cross(at))] = root
 	s.root = s.cross(s.root)
@@ -111,7 +111,7 @@ func (ns *Namespace) Hide(name string, t *Tree) error {
 	if err := s.add(t); err != nil {
 		return err
 	}
-	s.hidden[name] = Node{t, t.fs.Root()}
+	s.hidden[name] = Node{t, t.root}
 	ns.state.Store(s)
 	return nil
 }

@@ -19,6 +19,7 @@ const inodeCost = 512
 type Tree struct {
 	name    string
 	fs      FileSystem
+	root    Ino
 	nameMax int
 	inodes  *block.Cache[inodeKey, Inode]
 	w       *writable // nil where the FileSystem is read-only
@@ -31,7 +32,7 @@ type inodeKey struct{ tree, num uint64 }
 // FileSystem that is open for writing has one Tree only: it has the locks.
 func NewTree(name string, fs FileSystem) *Tree {
 	info := fs.Info()
-	t := &Tree{name: name, fs: fs, nameMax: info.NameMax}
+	t := &Tree{name: name, fs: fs, root: fs.Root(), nameMax: info.NameMax}
 	if c, ok := fs.(Changer); ok && !info.ReadOnly {
 		t.w = newWritable(c)
 	} else {
@@ -48,11 +49,24 @@ func (t *Tree) Another(name string) *Tree {
 	return &a
 }
 
+// Below is Another that shows the FileSystem from the directory root on: a
+// subvolume by itself.
+func (t *Tree) Below(name string, root Ino) *Tree {
+	a := t.Another(name)
+	a.root = root
+	return a
+}
+
 // Name is the volume's: "sda2".
 func (t *Tree) Name() string { return t.name }
 
 // CacheStats say how the cache of inodes does.
-func (t *Tree) CacheStats() block.CacheStats { return t.inodes.Stats() }
+func (t *Tree) CacheStats() block.CacheStats {
+	if t.inodes == nil {
+		return block.CacheStats{}
+	}
+	return t.inodes.Stats()
+}
 
 // FileSystem is what is attached.
 func (t *Tree) FileSystem() FileSystem { return t.fs }

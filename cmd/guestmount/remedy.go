@@ -20,7 +20,18 @@ import (
 // cannot be written is read all the same, and one line says why.
 func (o *options) open(ctx context.Context) (*engine.Guest, error) {
 	o.spec.Writable = o.askedRW || !o.askedRO && !o.short
+	// The EFI partition of a guest that is shown as it sees itself need not be written; what -m names is.
+	o.spec.Partly = o.spec.View != engine.ViewExplicit
 	guest, err := engine.Open(ctx, o.spec)
+	if err == nil {
+		left := guest.NotWritten()
+		if root := guest.Namespace().Root().Tree; len(left) > 0 && o.askedRW && guest.Shows(root) && !root.Writable() {
+			return nil, errors.Join(left[0], guest.Close(ctx))
+		}
+		for _, err := range left {
+			fmt.Fprintf(os.Stderr, "guestmount: read-only: %v\n", err)
+		}
+	}
 	var not *engine.NotWritableError
 	if err == nil || o.askedRW || !errors.As(err, &not) {
 		return guest, err

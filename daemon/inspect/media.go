@@ -15,7 +15,7 @@ import (
 func media(ctx context.Context, systems []System, sources []Source) []api.Medium {
 	var found []api.Medium
 	for _, s := range sources {
-		if s.Tree == nil || slices.ContainsFunc(systems, func(sys System) bool { return sys.Root.Name == s.Name }) {
+		if s.Tree == nil || s.Volume != "" || slices.ContainsFunc(systems, func(sys System) bool { return sys.Root.Name == s.Name }) {
 			continue
 		}
 		fs := look.New(vfs.NewNamespace(s.Tree))

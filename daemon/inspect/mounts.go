@@ -57,6 +57,9 @@ func Mounts(ctx context.Context, sys System, sources []Source) (mounts []Mount, 
 			continue // as libguestfs: the name of a slice says little
 		}
 		s, why := r.find(e.spec)
+		if why == "" {
+			s, why = r.subvolume(s, e)
+		}
 		switch {
 		case e.file == "/" && (why != "" || s.Name != sys.Root.Name):
 			if why == "" {

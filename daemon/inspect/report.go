@@ -129,7 +129,7 @@ func (r *report) rootEntry() {
 // attributes, which are not looked at.
 func (r *report) coreOSUsr() {
 	for _, s := range r.sources {
-		if s.Tree == nil || s.Name == r.sys.Root.Name {
+		if s.Tree == nil || s.Name == r.sys.Root.Name || s.Volume != "" {
 			continue
 		}
 		fs := look.New(vfs.NewNamespace(s.Tree))

@@ -10,7 +10,8 @@ import (
 
 // A resolver finds the volume that a guest's fstab means.
 type resolver struct {
-	sources []Source
+	sources []Source // without subvolumes
+	all     []Source
 	disks   []string // names, in order
 	root    Source
 	kind    string // of the system; its BSDs call their disks otherwise
@@ -19,13 +20,44 @@ type resolver struct {
 }
 
 func newResolver(root Source, sources []Source) *resolver {
-	r := &resolver{sources: sources, root: root}
+	whole := slices.DeleteFunc(slices.Clone(sources), func(s Source) bool { return s.Volume != "" })
+	r := &resolver{sources: whole, all: sources, root: root}
 	for _, s := range sources {
 		if !slices.Contains(r.disks, s.Disk) {
 			r.disks = append(r.disks, s.Disk)
 		}
 	}
 	return r
+}
+
+// subvolume is what e shows of the filesystem s: the subvolume that its options
+// name, or s as it is.
+func (r *resolver) subvolume(s Source, e fstabEntry) (Source, string) {
+	want, id := "", uint64(0)
+	for _, o := range e.options {
+		if path, ok := strings.CutPrefix(o, "subvol="); ok {
+			want, id = "/"+strings.Trim(path, "/"), 0
+		}
+		if n, ok := strings.CutPrefix(o, "subvolid="); ok && want == "" {
+			id, _ = strconv.ParseUint(n, 0, 64) // of nonsense there is none
+			if id == 0 {
+				id = 5 // the top level, as for Linux
+			}
+		}
+	}
+	volume := s.Name
+	if s.Volume != "" { // /dev/root
+		volume = s.Volume
+	}
+	if want == "" && id == 0 || s.Type != "btrfs" {
+		return s, ""
+	}
+	for _, t := range r.all {
+		if t.Volume == volume && (want != "" && t.Subvol == want || want == "" && t.SubvolID == id) {
+			return t, ""
+		}
+	}
+	return Source{}, fmt.Sprintf("names a subvolume that %s does not have", volume)
 }
 
 // find is the volume called spec. why says in words, after "it", what stands

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"strings"
 
 	"github.com/guestctl/guestctl/daemon/inspect/look"
 	"github.com/guestctl/guestctl/vfs"
@@ -23,6 +24,14 @@ type Source struct {
 	Aliases    []string // other names, relative to /dev: "vg/root", "mapper/vg-root"
 	On         []string // names of the sources that it lies on
 
+	// Of a subvolume, which Tree shows by itself: the Name of the filesystem
+	// that it is in, its path there, with a leading slash, and its number.
+	// Volume is "" for a whole filesystem.
+	Volume   string
+	Subvol   string
+	SubvolID uint64
+	Frozen   bool // it is read-only, as backups are
+
 	Tree *vfs.Tree // the opened filesystem; nil where it is not open
 	Err  error     // why it is not open
 }
@@ -37,13 +46,20 @@ type System struct {
 	kind kind
 }
 
+// mayBeRoot says whether a system is looked for in s. Of the subvolumes that is
+// one at the top level that can be written: installers put roots there, and what lies deeper are
+// snapshots of them and the layers of containers.
+func (s Source) mayBeRoot() bool {
+	return s.Volume == "" || strings.Count(s.Subvol, "/") == 1 && s.Subvol != "/" && s.Name != s.Volume && !s.Frozen
+}
+
 // Systems finds the operating systems whose roots are open among sources. What
 // is damaged in one filesystem is not the end of it: it is no root. The error
 // is ctx's.
 func Systems(ctx context.Context, sources []Source) ([]System, error) {
 	var found []System
 	for _, s := range sources {
-		if s.Tree == nil {
+		if s.Tree == nil || !s.mayBeRoot() {
 			continue
 		}
 		fs := look.New(vfs.NewNamespace(s.Tree))
