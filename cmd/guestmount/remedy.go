@@ -29,7 +29,10 @@ func (o *options) open(ctx context.Context) (*engine.Guest, error) {
 			return nil, errors.Join(left[0], guest.Close(ctx))
 		}
 		for _, err := range left {
-			fmt.Fprintf(os.Stderr, "guestmount: read-only: %v\n", err)
+			var not *engine.NotWritableError
+			if errors.As(err, &not) {
+				fmt.Fprintf(os.Stderr, "guestmount: read-only: %s\n", not.Detail())
+			}
 		}
 	}
 	var not *engine.NotWritableError
