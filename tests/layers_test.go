@@ -64,7 +64,9 @@ var layers = []layer{
 	{"daemon/client", []string{"daemon/api"}, service},
 	{"daemon/inspect", []string{"daemon/api", "vfs", "formats/block", "formats/ondisk"}, sys},
 
-	{"cmd", []string{"daemon/...", "mount/...", "vfs", "formats/crypt", "formats/block", "formats/ondisk"}, append(slices.Clone(service), "github.com/diskfs/go-diskfs", "github.com/urfave/cli/v2")},
+	{"systemd", nil, []string{"golang.org/x/sys", "github.com/coreos/go-systemd/v22"}},
+
+	{"cmd", []string{"daemon/...", "mount/...", "systemd", "vfs", "formats/crypt", "formats/block", "formats/ondisk"}, append(slices.Clone(service), "github.com/diskfs/go-diskfs", "github.com/urfave/cli/v2")},
 
 	// Tests and their tools look everywhere.
 	{"tests", []string{"..."}, []string{"*"}},
@@ -73,7 +75,7 @@ var layers = []layer{
 var (
 	sys      = []string{"golang.org/x/sys", "golang.org/x/sync", "golang.org/x/text"}
 	decoders = append(slices.Clone(sys), "github.com/klauspost/compress", "github.com/pierrec/lz4/v4", "github.com/ulikunitz/xz", "github.com/anchore/go-lzo", "golang.org/x/crypto")
-	service  = append(slices.Clone(sys), "github.com/danielgtaylor/huma/v2", "github.com/coreos/go-systemd/v22", "golang.org/x/term")
+	service  = append(slices.Clone(sys), "github.com/danielgtaylor/huma/v2", "github.com/coreos/go-systemd/v22", "golang.org/x/term", "github.com/BurntSushi/toml")
 )
 
 // A _test.go file may import its layer's own modules, all of this module that builds or checks images, and these; go-fuse

@@ -4,10 +4,11 @@
 // talk to it, and so can curl.
 //
 // It stays in the foreground and is started by hand or by systemd: it takes
-// the socket that systemd passes, tells when it is ready and when it stops, and
-// feeds the watchdog as long as its own socket answers. SIGTERM and SIGINT end
-// it in order: requests and jobs end, workers unmount and close. A second
-// signal does not wait.
+// the socket that systemd passes, tells when it is ready and when it stops and
+// how many images and mounts there are, and gives the watchdog a life sign as
+// long as its own socket answers and the mounts do, one each time. SIGHUP reads
+// the configuration again. SIGTERM and SIGINT end it in order: requests and jobs
+// end, workers unmount and close. A second signal does not wait.
 //
 // Who may do what: package daemon/service.
 package main

@@ -1,26 +1,18 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
-	"os/signal"
-	"runtime/debug"
-	"syscall"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
-	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 
 	"github.com/guestctl/guestctl/cmd/internal/args"
 	"github.com/guestctl/guestctl/daemon/client"
 	"github.com/guestctl/guestctl/daemon/service"
-	"github.com/guestctl/guestctl/daemon/trace"
 )
 
 // version is set by the linker.
@@ -33,7 +25,7 @@ const (
 )
 
 // defaultConfig is read where it exists and --config names no other.
-const defaultConfig = "/etc/guestctl/guestctld.json"
+const defaultConfig = "/etc/guestctl/guestctld.toml"
 
 const usageText = `guestctld holds disk images open, mounts them, and answers on a control socket.
 
@@ -41,18 +33,22 @@ const usageText = `guestctld holds disk images open, mounts them, and answers on
 
       --socket=PATH       listen there ($GUESTCTL_SOCKET, else /run/guestctl/guestctl.sock for root,
                           else $XDG_RUNTIME_DIR/guestctl/guestctl.sock); a socket from systemd goes before
-      --config=FILE       read the configuration, JSON (root: ` + defaultConfig + `, if it exists)
+      --config=FILE       read this configuration (root: ` + defaultConfig + `, if it exists)
+      --check-config      say whether the configuration can be read, and leave
       --print-config      print what is configured, defaults included, and leave
       --verify-audit=FILE check that an audit log is whole, and leave
   -v, --verbose           log what happens; twice: everything
   -V, --version           print the version
       --help              print this
 
+SIGHUP reads the configuration again: settings that take a restart stay as they were, which the log says.
+
 Exit status: 0 ended in order, 1 an error, 2 a wrong command line.
 `
 
 func flags() []args.Flag {
 	return []args.Flag{
+		{Names: []string{"check-config"}},
 		{Names: []string{"config"}, Arg: args.Required},
 		{Names: []string{"help"}},
 		{Names: []string{"print-config"}},
@@ -79,7 +75,7 @@ func parse(argv []string) (*options, error) {
 	o := &options{}
 	for _, opt := range line.Options {
 		switch opt.Name {
-		case "help", "version", "print-config":
+		case "help", "version", "check-config", "print-config":
 			o.show = opt.Name
 		case "verify-audit":
 			o.show, o.audit = opt.Name, opt.Value
@@ -111,6 +107,18 @@ func run(argv []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	switch o.show {
+	case "check-config":
+		return o.checkConfig(stdout, stderr)
+	case "print-config":
+		cfg, err := o.configuration()
+		if err == nil {
+			err = cfg.Print(stdout)
+		}
+		if err != nil {
+			fmt.Fprintf(stderr, "guestctld: %v\n", err)
+			return exitFailed
+		}
+		return exitDone
 	case "help":
 		fmt.Fprint(stdout, usageText)
 		return exitDone
@@ -126,92 +134,37 @@ func run(argv []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "%d entries, whole\n", n)
 		return exitDone
 	}
-	if err := o.serve(stdout); err != nil {
+	if err := o.serve(); err != nil {
 		fmt.Fprintf(stderr, "guestctld: %v\n", err)
 		return exitFailed
 	}
 	return exitDone
 }
 
-// configuration reads the file, if there is one.
-func (o *options) configuration() (service.Config, error) {
-	name := o.config
-	if name == "" && os.Geteuid() == 0 {
-		if _, err := os.Stat(defaultConfig); err == nil {
-			name = defaultConfig
-		}
+// configName is the file that the configuration is read from; "" where there is
+// none.
+func (o *options) configName() string {
+	if o.config != "" || os.Geteuid() != 0 {
+		return o.config
 	}
-	if name == "" {
-		return service.DefaultConfig(), nil
+	if _, err := os.Stat(defaultConfig); err != nil {
+		return ""
 	}
-	return service.ReadConfig(name)
+	return defaultConfig
 }
 
-// gcPercent makes the collector work a little harder: the broker holds little
-// and passes much through.
-const gcPercent = 50
-
-// lastSpans is how long the end may wait for a collector of traces.
-const lastSpans = 2 * time.Second
-
-func (o *options) serve(stdout io.Writer) error {
-	cfg, err := o.configuration()
-	if err != nil {
-		return err
-	}
-	if o.show == "print-config" {
-		return printConfig(stdout, cfg)
-	}
-	debug.SetGCPercent(gcPercent)
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	signal.Ignore(syscall.SIGHUP)
-	cfg.Version, cfg.Log = version, newLog(o.verbose)
-	if cfg.Tracer, err = trace.FromEnvironment("guestctld", version, cfg.Log); err != nil {
-		return err
-	}
-	held, listener, err := o.listener(&cfg)
-	if err != nil {
-		return err
-	}
-	defer held.Release()
-	broker, err := service.NewBroker(cfg)
-	if err != nil {
-		return errors.Join(err, closeIf(listener))
-	}
-	if listener == nil {
-		if listener, err = held.Listen(cfg.Group); err != nil {
-			return errors.Join(err, broker.Shutdown(context.Background()))
+// configuration reads the file, if there is one, and adds what the command line
+// and systemd say.
+func (o *options) configuration() (service.Config, error) {
+	cfg := service.DefaultConfig()
+	if name := o.configName(); name != "" {
+		var err error
+		if cfg, err = service.ReadConfig(name); err != nil {
+			return cfg, err
 		}
 	}
-	server := service.NewServer(broker)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	cfg.Log.Info("ready", "socket", cfg.Socket, "version", version)
-	o.notify(cfg.Log, systemd.SdNotifyReady+"\nSTATUS=Listening on "+cfg.Socket)
-	stopWatch := watchdog(cfg.Socket, cfg.Log)
-	defer stopWatch()
-	select {
-	case err = <-served:
-	case s := <-signals:
-		cfg.Log.Info("stopping", "signal", s.String())
-	}
-	o.notify(cfg.Log, systemd.SdNotifyStopping)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		select {
-		case s := <-signals:
-			cfg.Log.Warn("stopping at once", "signal", s.String())
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	err = errors.Join(err, server.Shutdown(ctx))
-	last, done := context.WithTimeout(ctx, lastSpans)
-	defer done()
-	cfg.Tracer.Close(last)
-	return err
+	cfg.Version, cfg.Credentials = version, os.Getenv("CREDENTIALS_DIRECTORY")
+	return cfg, nil
 }
 
 // listener takes the socket that systemd passes; nil where there is none yet.
@@ -253,11 +206,4 @@ func closeIf(l net.Listener) error {
 		return nil
 	}
 	return l.Close()
-}
-
-// notify tells systemd, where it started us.
-func (o *options) notify(log *slog.Logger, state string) {
-	if _, err := systemd.SdNotify(false, state); err != nil {
-		log.Warn("systemd could not be told", "state", state, "error", err)
-	}
 }

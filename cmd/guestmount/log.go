@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/coreos/go-systemd/v22/journal"
+	"github.com/guestctl/guestctl/systemd"
 )
 
 // logger logs to the journal where systemd reads stderr, or where a daemon in
@@ -22,9 +22,8 @@ func (o *options) logger(background bool) *slog.Logger {
 	if o.trace {
 		level = slog.LevelDebug
 	}
-	onJournal, _ := journal.StderrIsJournalStream() // an error is a no
-	if onJournal || background && !o.verbose && !o.trace && journal.Enabled() {
-		return slog.New(&journalHandler{handler{level: level}})
+	if systemd.OnJournal() || background && !o.verbose && !o.trace && systemd.HasJournal() {
+		return slog.New(systemd.NewJournal("guestmount", level))
 	}
 	return slog.New(&lineHandler{handler: handler{level: level}, w: os.Stderr})
 }
@@ -93,50 +92,4 @@ func (h *lineHandler) WithGroup(name string) slog.Handler {
 	c := h.handler
 	c.prefix += name + "."
 	return &lineHandler{c, h.w}
-}
-
-// A journalHandler sends each record to systemd's journal with its attributes
-// as fields.
-type journalHandler struct{ handler }
-
-func (h *journalHandler) Handle(_ context.Context, r slog.Record) error {
-	fields := map[string]string{"SYSLOG_IDENTIFIER": "guestmount"}
-	text := h.each(r, func(a slog.Attr) { fields[fieldName(a.Key)] = a.Value.String() })
-	return journal.Send(text, priority(r.Level), fields)
-}
-
-func (h *journalHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &journalHandler{h.with(attrs)}
-}
-
-func (h *journalHandler) WithGroup(name string) slog.Handler {
-	c := h.handler
-	c.prefix += name + "."
-	return &journalHandler{c}
-}
-
-// fieldName makes a key one that the journal takes: upper case letters, digits
-// and underscores, none in front, systemd.journal-fields(7).
-func fieldName(key string) string {
-	return "GUESTCTL_" + strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z':
-			return r - 'a' + 'A'
-		case r >= 'A' && r <= 'Z' || r >= '0' && r <= '9':
-			return r
-		}
-		return '_'
-	}, key)
-}
-
-func priority(l slog.Level) journal.Priority {
-	switch {
-	case l >= slog.LevelError:
-		return journal.PriErr
-	case l >= slog.LevelWarn:
-		return journal.PriWarning
-	case l >= slog.LevelInfo:
-		return journal.PriInfo
-	}
-	return journal.PriDebug
 }

@@ -16,9 +16,4 @@ func TestLogLines(t *testing.T) {
 	if b.String() != want {
 		t.Errorf("%q", b.String())
 	}
-	for key, want := range map[string]string{"err": "GUESTCTL_ERR", "a.b-c": "GUESTCTL_A_B_C", "Ä": "GUESTCTL__"} {
-		if got := fieldName(key); got != want {
-			t.Errorf("%s: %s", key, got)
-		}
-	}
 }

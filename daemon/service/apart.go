@@ -88,6 +88,6 @@ func (b *Broker) apart(ctx context.Context, ids []string) (*use, error) {
 // openRequest is what a worker needs to know of an image set.
 func (b *Broker) openRequest(img *image) workerOpen {
 	spec := img.spec
-	spec.CacheBytes = b.cfg.CacheBytes
-	return workerOpen{ID: img.id, Spec: spec, Keys: img.keys}
+	spec.CacheBytes = b.config().CacheBytes
+	return workerOpen{ID: img.id, Spec: spec, Keys: b.keysFor(img)}
 }

@@ -96,12 +96,12 @@ func (b *Broker) refer(ctx context.Context, by Peer, id string, a api.Attach, sp
 	}
 	defer b.mu.Unlock()
 	if img == nil {
-		if len(b.images) >= b.cfg.MaxImages {
-			return nil, false, api.NewProblem(http.StatusServiceUnavailable, api.CodeBusy, fmt.Sprintf("%d images are attached already", b.cfg.MaxImages),
+		if len(b.images) >= b.config().MaxImages {
+			return nil, false, api.NewProblem(http.StatusServiceUnavailable, api.CodeBusy, fmt.Sprintf("%d images are attached already", b.config().MaxImages),
 				"detach some, or raise max_images in the daemon's configuration")
 		}
 		img = &image{id: id, attach: a, spec: spec, keys: keys, owner: by, attached: time.Now().UTC(), used: time.Now(), turn: make(chan struct{}, 1),
-			slots: make(chan struct{}, b.cfg.Operations), refs: map[int]int{}, restricted: true, within: b.cfg.Images, backing: b.cfg.Backing}
+			slots: make(chan struct{}, b.config().Operations), refs: map[int]int{}, restricted: true, within: b.config().Images, backing: b.config().Backing}
 		b.images[id] = img
 	}
 	if by.mayWrite() {
@@ -124,7 +124,7 @@ func (b *Broker) mayOpen(by Peer, a api.Attach) error {
 	if by.mayWrite() {
 		return nil
 	}
-	allowed := append(slices.Clone(b.cfg.Images), b.cfg.Backing...)
+	allowed := append(slices.Clone(b.config().Images), b.config().Backing...)
 	for _, dir := range a.AllowBacking {
 		if !slices.ContainsFunc(allowed, func(f string) bool {
 			return dir == filepath.Clean(f) || filepath.Clean(dir) == dir && strings.HasPrefix(dir, strings.TrimSuffix(f, "/")+"/")
@@ -133,7 +133,7 @@ func (b *Broker) mayOpen(by Peer, a api.Attach) error {
 				"root or the daemon's own user can attach the image")
 		}
 	}
-	within := b.cfg.Images
+	within := b.config().Images
 	if within == nil {
 		within = []string{}
 	}
@@ -228,7 +228,7 @@ func (b *Broker) detachAll(ctx context.Context, by Peer, id string) (err error) 
 	}
 	b.mu.Lock()
 	ending := slices.Collect(maps.Keys(img.apart))
-	if img.users > 0 && img.proc != nil && b.cfg.Isolation != "shared" {
+	if img.users > 0 && img.proc != nil && b.config().Isolation != "shared" {
 		ending = append(ending, img.proc)
 	}
 	b.mu.Unlock()

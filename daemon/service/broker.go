@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/guestctl/guestctl/daemon"
@@ -19,17 +20,17 @@ import (
 
 // A Broker holds image sets, their workers, mounts and jobs.
 type Broker struct {
-	cfg    Config
-	secret [32]byte // that the ids of images with keys depend on
-	log    *slog.Logger
-	events *bus
-	audit  *Audit
-	meter  *meter
-	start  time.Time
-	ctx    context.Context // ends with the broker
-	cancel context.CancelFunc
-	tasks  sync.WaitGroup // goroutines of the broker
-	watch  sync.WaitGroup // those that wait for a worker's end
+	settings atomic.Pointer[settings]
+	secret   [32]byte // that the ids of images with keys depend on
+	log      *slog.Logger
+	events   *bus
+	audit    *Audit
+	meter    *meter
+	start    time.Time
+	ctx      context.Context // ends with the broker
+	cancel   context.CancelFunc
+	tasks    sync.WaitGroup // goroutines of the broker
+	watch    sync.WaitGroup // those that wait for a worker's end
 
 	sharing chan struct{} // a token: the shared worker is being started
 
@@ -40,6 +41,7 @@ type Broker struct {
 	fuse    map[string]*os.File // descriptors of mounts that wait for their worker
 	workers map[*process]bool
 	shared  *process
+	checked string // id of the mount that CheckMount looked at last
 	closing bool
 }
 
@@ -59,13 +61,18 @@ func NewBroker(cfg Config) (*Broker, error) {
 		}
 		cfg.Program = self
 	}
+	keys, err := readKeys(&cfg)
+	if err != nil {
+		return nil, err
+	}
 	audit, err := openAudit(cfg.auditPath())
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: cfg, log: cfg.Log, events: newBus(cfg.Log), audit: audit, meter: newMeter(), start: time.Now().UTC(),
+	b := &Broker{log: cfg.Log, events: newBus(cfg.Log), audit: audit, meter: newMeter(), start: time.Now().UTC(),
 		sharing: make(chan struct{}, 1), images: map[string]*image{}, mounts: map[string]*mounted{}, jobs: map[string]*job{},
 		fuse: map[string]*os.File{}, workers: map[*process]bool{}}
+	b.settings.Store(&settings{cfg, keys})
 	if _, err := rand.Read(b.secret[:]); err != nil {
 		return nil, err
 	}
@@ -97,13 +104,13 @@ func (b *Broker) tidy() {
 // evict closes the images that nobody has used for a while. Their ids stay, and
 // the next use opens them again.
 func (b *Broker) evict(now time.Time) {
-	if b.cfg.IdleAfter == 0 {
+	if b.config().IdleAfter == 0 {
 		return
 	}
 	b.mu.Lock()
 	var idle []*image
 	for _, img := range b.images {
-		if img.idle() && now.Sub(img.used) >= time.Duration(b.cfg.IdleAfter) {
+		if img.idle() && now.Sub(img.used) >= time.Duration(b.config().IdleAfter) {
 			idle = append(idle, img)
 		}
 	}
@@ -115,7 +122,7 @@ func (b *Broker) evict(now time.Time) {
 			continue // somebody opens or closes it
 		}
 		b.mu.Lock()
-		still := img.idle() && now.Sub(img.used) >= time.Duration(b.cfg.IdleAfter)
+		still := img.idle() && now.Sub(img.used) >= time.Duration(b.config().IdleAfter)
 		b.mu.Unlock()
 		if still {
 			b.closeImage(img)
@@ -127,7 +134,7 @@ func (b *Broker) evict(now time.Time) {
 
 // worker is a worker for an image: one of its own, or the shared one.
 func (b *Broker) worker(ctx context.Context, img *image) (*process, error) {
-	if b.cfg.Isolation != "shared" {
+	if b.config().Isolation != "shared" {
 		return b.startWorker(b.open)
 	}
 	select {
@@ -173,7 +180,7 @@ func (b *Broker) startWorker(open func(ask) (*os.File, error)) (*process, error)
 	}
 	b.watch.Add(1)
 	b.mu.Unlock()
-	p, err := startProcess(b.cfg.Program, b.logLevel(), open, b.workerLog)
+	p, err := startProcess(b.config().Program, b.logLevel(), open, b.workerLog)
 	if err != nil {
 		b.watch.Done()
 		return nil, err

@@ -1,109 +1,148 @@
 package service
 
 import (
-	"bytes"
-	"encoding/json"
+	_ "embed"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/BurntSushi/toml"
+
 	"github.com/guestctl/guestctl/daemon/trace"
+	"github.com/guestctl/guestctl/formats/crypt"
 )
 
-// Config is how a daemon is run. Its JSON is the configuration file of
-// guestctld.
+// DefaultFile is the configuration file as it is installed: every setting with
+// its default, commented out, and what it is for. The manual page
+// guestctld.toml(5) is made of it.
+//
+//go:embed guestctld.toml
+var DefaultFile string
+
+// Config is how a daemon is run. Its TOML is the configuration file of
+// guestctld; guestctld.toml says what each setting is for. One whose tag says
+// restart is read when the daemon starts, and not again.
 type Config struct {
-	// Isolation is "image", a worker for each image set, or "shared", one for
-	// all, which is affordable for a thousand mounted images of one's own.
-	Isolation string `json:"isolation"`
+	Isolation string   `toml:"isolation" change:"restart"`
+	Images    []string `toml:"images"`
+	Backing   []string `toml:"backing"`
+	Group     string   `toml:"group" change:"restart"`
+	Keys      []string `toml:"keys"`
 
-	// Images lists the folders below which users other than root and the
-	// daemon's own may open images. Empty: they open none, and read those that
-	// are attached.
-	Images []string `json:"images"`
-	// Backing lists the folders below which images may name files, besides
-	// each image's own, whoever attaches them.
-	Backing []string `json:"backing"`
-	// Group is the group, by name or number, whose members may connect, where
-	// the daemon is root's and there is such a group.
-	Group string `json:"group"`
+	CacheBytes   int64    `toml:"cache_bytes"`
+	Operations   int      `toml:"operations"`
+	MaxImages    int      `toml:"max_images"`
+	Connections  int      `toml:"connections"`
+	OpenTimeout  Duration `toml:"open_timeout"`
+	IdleAfter    Duration `toml:"idle_after"`
+	StallTimeout Duration `toml:"stall_timeout"`
+	JobKeep      Duration `toml:"job_keep"`
+	JobBytes     int64    `toml:"job_bytes"`
+	Jobs         int      `toml:"jobs"`
 
-	CacheBytes   int64    `json:"cache_bytes"`   // of each filesystem and image; 0 leaves it to each
-	Operations   int      `json:"operations"`    // at a time on one image
-	MaxImages    int      `json:"max_images"`    // attached
-	Connections  int      `json:"connections"`   // of one user at a time
-	OpenTimeout  Duration `json:"open_timeout"`  // of an image
-	IdleAfter    Duration `json:"idle_after"`    // an image that nobody uses is closed; its id stays
-	StallTimeout Duration `json:"stall_timeout"` // a client that reads nothing for so long is left
-	JobKeep      Duration `json:"job_keep"`      // a job's result after its end
-	JobBytes     int64    `json:"job_bytes"`     // of one result
-	Jobs         int      `json:"jobs"`          // that run at a time
+	Audit    string `toml:"audit" change:"restart"`
+	LogLevel string `toml:"log_level"`
 
-	Audit string `json:"audit"` // file of the audit log; "" is the default, "-" none
+	Credentials string       `toml:"-"` // folder of systemd's credentials; "" where it gives none
+	Version     string       `toml:"-"` // of the program
+	Program     string       `toml:"-"` // that is started as a worker; "" is this one
+	Socket      string       `toml:"-"`
+	Log         *slog.Logger `toml:"-"`
 
-	Version string       `json:"-"` // of the program
-	Program string       `json:"-"` // that is started as a worker; "" is this one
-	Socket  string       `json:"-"`
-	Log     *slog.Logger `json:"-"`
-
-	Tracer *trace.Tracer `json:"-"` // nil: nothing is traced
+	Tracer *trace.Tracer `toml:"-"` // nil: nothing is traced
 }
 
-// A Duration is a time.Duration that JSON has as "90s".
+// A Duration is a time.Duration that a configuration has as "90s".
 type Duration time.Duration
 
-// UnmarshalJSON reads "90s".
-func (d *Duration) UnmarshalJSON(b []byte) error {
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return fmt.Errorf("a duration is a string such as %q", "90s")
-	}
-	v, err := time.ParseDuration(s)
+// UnmarshalText reads "90s".
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
 	if err == nil && v < 0 {
-		err = fmt.Errorf("a duration of %s", s)
+		err = fmt.Errorf("a duration of %s", b)
 	}
 	*d = Duration(v)
 	return err
 }
 
-// MarshalJSON writes "90s".
-func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
+// MarshalText writes "90s", and "5m" for what Duration.String has as "5m0s".
+func (d Duration) MarshalText() ([]byte, error) {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return []byte(s), nil
+}
 
 // DefaultConfig is what an empty configuration file means.
 func DefaultConfig() Config {
 	return Config{
-		Isolation: "image", Group: "guestctl", Operations: 16, MaxImages: 4096, Connections: 256,
+		Isolation: "image", Images: []string{}, Backing: []string{}, Group: "guestctl", Keys: []string{}, Operations: 16, MaxImages: 4096, Connections: 256,
 		OpenTimeout: Duration(time.Minute), IdleAfter: Duration(5 * time.Minute), StallTimeout: Duration(time.Minute),
-		JobKeep: Duration(10 * time.Minute), JobBytes: 1 << 30, Jobs: 32,
+		JobKeep: Duration(10 * time.Minute), JobBytes: 1 << 30, Jobs: 32, LogLevel: "info",
 	}
 }
 
 // ReadConfig reads a configuration file; what it leaves out has its default. A
 // name that is not known is an error.
 func ReadConfig(path string) (Config, error) {
-	c := DefaultConfig()
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return c, err
+		return Config{}, err
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return c, fmt.Errorf("configuration %s: %w", path, err)
-	}
-	if err := c.check(); err != nil {
+	c, err := ParseConfig(string(b))
+	if err != nil {
 		return c, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	return c, nil
 }
 
+// ParseConfig reads the text of a configuration file.
+func ParseConfig(text string) (Config, error) {
+	c := DefaultConfig()
+	meta, err := toml.Decode(text, &c)
+	if parse := (toml.ParseError{}); errors.As(err, &parse) {
+		return c, fmt.Errorf("line %d: %s", parse.Position.Line, strings.TrimPrefix(parse.Message+causeOf(parse), "toml: "))
+	}
+	if err != nil {
+		return c, err
+	}
+	if odd := meta.Undecoded(); len(odd) > 0 {
+		return c, fmt.Errorf("there is no setting %q", odd[0].String())
+	}
+	return c, c.check()
+}
+
+// causeOf is the text of an error whose message is elsewhere.
+func causeOf(err toml.ParseError) string {
+	if err.Message != "" {
+		return ""
+	}
+	text := err.Error()
+	if _, cause, ok := strings.Cut(text, "): "); ok {
+		return cause
+	}
+	return text
+}
+
+// Print writes a configuration as its file has it.
+func (c Config) Print(w io.Writer) error { return toml.NewEncoder(w).Encode(c) }
+
 func (c *Config) check() error {
 	if c.Isolation != "image" && c.Isolation != "shared" {
 		return fmt.Errorf("isolation is %q: it is image or shared", c.Isolation)
 	}
-	for _, dir := range append(append([]string{}, c.Images...), c.Backing...) {
+	for _, dir := range slices.Concat(c.Images, c.Backing) {
 		if !filepath.IsAbs(dir) {
 			return fmt.Errorf("the folder %q is not an absolute path", dir)
 		}
@@ -120,7 +159,63 @@ func (c *Config) check() error {
 	if c.CacheBytes < 0 {
 		return fmt.Errorf("cache_bytes must not be negative")
 	}
-	return nil
+	for _, k := range c.Keys {
+		if err := crypt.CheckSelector(k); err != nil {
+			return fmt.Errorf("keys: %w", err)
+		}
+		if name, rest, _ := strings.Cut(k, ":"); !strings.HasPrefix(rest, "file:/") {
+			return fmt.Errorf("keys: the key of %q: a configuration names files only: %q", name, name+":file:/PATH")
+		}
+	}
+	_, err := c.Level()
+	return err
+}
+
+// Level is the level that is logged from on.
+func (c *Config) Level() (slog.Level, error) {
+	levels := map[string]slog.Level{"error": slog.LevelError, "warn": slog.LevelWarn, "info": slog.LevelInfo, "debug": slog.LevelDebug}
+	level, ok := levels[c.LogLevel]
+	if !ok {
+		return level, fmt.Errorf("log_level is %q: it is error, warn, info or debug", c.LogLevel)
+	}
+	return level, nil
+}
+
+// Warnings are what of a configuration this host does not have.
+func (c *Config) Warnings() []string {
+	var list []string
+	for _, dir := range c.Images {
+		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+			list = append(list, fmt.Sprintf("images: there is no folder %q", dir))
+		}
+	}
+	if _, ok := groupID(c.Group); c.Group != "" && !ok {
+		list = append(list, fmt.Sprintf("group: there is no group %q; the socket is root's alone", c.Group))
+	}
+	if _, err := readKeys(c); err != nil {
+		list = append(list, err.Error())
+	}
+	return list
+}
+
+// take makes c what next says where that can be done while the daemon runs. It
+// answers the settings that have changed, and those that take a restart.
+func (c *Config) take(next Config) (changed, later []string) {
+	to, from := reflect.ValueOf(c).Elem(), reflect.ValueOf(next)
+	for i := range to.NumField() {
+		field := to.Type().Field(i)
+		name := field.Tag.Get("toml")
+		if name == "-" || reflect.DeepEqual(to.Field(i).Interface(), from.Field(i).Interface()) {
+			continue
+		}
+		if field.Tag.Get("change") == "restart" {
+			later = append(later, name)
+			continue
+		}
+		to.Field(i).Set(from.Field(i))
+		changed = append(changed, name)
+	}
+	return changed, later
 }
 
 // auditPath is where the audit log is by default.

@@ -58,7 +58,7 @@ func (b *bus) tell(e api.Event) {
 	}
 	var attrs []slog.Attr
 	for _, a := range []struct{ key, value string }{
-		{"image", e.Image}, {"mount", e.Mount}, {"job", e.Job}, {"path", e.Path}, {"volume", e.Volume}, {"detail", e.Detail},
+		{"op", string(e.Kind)}, {"image", e.Image}, {"mount", e.Mount}, {"job", e.Job}, {"path", e.Path}, {"volume", e.Volume}, {"detail", e.Detail},
 	} {
 		if a.value != "" {
 			attrs = append(attrs, slog.String(a.key, a.value))

@@ -98,8 +98,8 @@ func (x *exchange) problem(p *api.Problem) {
 // what goes wrong into a problem.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	x := &exchange{ResponseWriter: w, control: http.NewResponseController(w), stall: time.Duration(s.broker.cfg.StallTimeout), op: "unknown"}
-	ctx, span := s.broker.cfg.Tracer.Start(trace.With(r.Context(), trace.Parse(r.Header.Get("Traceparent"))), "", trace.Server)
+	x := &exchange{ResponseWriter: w, control: http.NewResponseController(w), stall: time.Duration(s.broker.config().StallTimeout), op: "unknown"}
+	ctx, span := s.broker.config().Tracer.Start(trace.With(r.Context(), trace.Parse(r.Header.Get("Traceparent"))), "", trace.Server)
 	aborted := true
 	defer func() {
 		result := x.result()

@@ -283,21 +283,21 @@ func (img *image) newFiles(log *slog.Logger) *daemon.HostFiles {
 // openImage starts a worker for an image and has it opened. Preconditions: its turn.
 func (b *Broker) openImage(ctx context.Context, img *image) (proc *process, err error) {
 	start := time.Now()
-	ctx, span := b.cfg.Tracer.Start(ctx, "open", trace.Internal)
+	ctx, span := b.config().Tracer.Start(ctx, "open", trace.Internal)
 	span.Set("guestctl.image", img.id)
 	defer func() { span.Fail(err) }()
 	if proc, err = b.worker(ctx, img); err != nil {
 		return nil, err
 	}
-	limited, cancel := context.WithTimeout(ctx, time.Duration(b.cfg.OpenTimeout))
+	limited, cancel := context.WithTimeout(ctx, time.Duration(b.config().OpenTimeout))
 	defer cancel()
 	var opened workerOpened
 	if err := proc.call(limited, "open", b.openRequest(img), &opened); err != nil {
 		if limited.Err() != nil && ctx.Err() == nil {
-			err = api.NewProblem(http.StatusGatewayTimeout, api.CodeTimeout, fmt.Sprintf("the image was not open after %v", time.Duration(b.cfg.OpenTimeout)),
+			err = api.NewProblem(http.StatusGatewayTimeout, api.CodeTimeout, fmt.Sprintf("the image was not open after %v", time.Duration(b.config().OpenTimeout)),
 				"raise open_timeout in the daemon's configuration where its storage is that slow")
 		}
-		if b.cfg.Isolation != "shared" {
+		if b.config().Isolation != "shared" {
 			now, cancel := context.WithCancel(context.Background())
 			if limited.Err() != nil {
 				cancel() // it does not listen

@@ -126,7 +126,7 @@ func (b *Broker) enlist(j *job) error {
 			running++
 		}
 	}
-	if running >= b.cfg.Jobs {
+	if running >= b.config().Jobs {
 		return api.NewProblem(http.StatusServiceUnavailable, api.CodeBusy, fmt.Sprintf("%d jobs run already", running), "wait for one, cancel one, or raise jobs in the daemon's configuration")
 	}
 	b.jobs[j.id] = j

@@ -18,14 +18,14 @@ import (
 
 func (b *Broker) runJob(ctx context.Context, j *job) {
 	start := time.Now()
-	ctx, span := b.cfg.Tracer.Start(ctx, "job "+j.kind, trace.Internal)
+	ctx, span := b.config().Tracer.Start(ctx, "job "+j.kind, trace.Internal)
 	span.Set("guestctl.image", j.image)
 	span.Set("guestctl.job", j.id)
 	err := b.work(ctx, j)
 	span.Fail(err)
 	j.cancel()
 	now := time.Now().UTC()
-	expires := now.Add(time.Duration(b.cfg.JobKeep))
+	expires := now.Add(time.Duration(b.config().JobKeep))
 	j.mu.Lock()
 	j.r.Ended, j.r.Expires = &now, &expires
 	switch {
@@ -120,7 +120,7 @@ func (b *Broker) keepRecords(ctx context.Context, j *job, u *use, resp *http.Res
 		if head.Schema == api.ProblemSchema && head.Kind == api.KindFailure {
 			return errors.Join(out.Flush(), api.NewProblem(http.StatusUnprocessableEntity, head.Code, head.Detail, head.Remedy))
 		}
-		if size > b.cfg.JobBytes {
+		if size > b.config().JobBytes {
 			return errors.Join(out.Flush(), b.tooLarge())
 		}
 		if _, err := out.Write(line); err != nil {
@@ -140,7 +140,7 @@ func (b *Broker) keepBytes(ctx context.Context, j *job, u *use, resp *http.Respo
 		j.r.Bytes = j.r.Size
 		size := j.r.Size
 		j.mu.Unlock()
-		if size > b.cfg.JobBytes {
+		if size > b.config().JobBytes {
 			return b.tooLarge()
 		}
 		if _, werr := j.result.Write(buf[:n]); werr != nil {
@@ -165,7 +165,7 @@ func (b *Broker) keepBytes(ctx context.Context, j *job, u *use, resp *http.Respo
 }
 
 func (b *Broker) tooLarge() error {
-	return api.NewProblem(http.StatusInsufficientStorage, api.CodeResultTooLarge, fmt.Sprintf("the result is larger than %d bytes", b.cfg.JobBytes),
+	return api.NewProblem(http.StatusInsufficientStorage, api.CodeResultTooLarge, fmt.Sprintf("the result is larger than %d bytes", b.config().JobBytes),
 		"read it as a stream, without a job, or raise job_bytes in the daemon's configuration")
 }
 

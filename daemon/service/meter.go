@@ -202,7 +202,7 @@ func (b *Broker) Metrics(ctx context.Context, w io.Writer) error {
 	b.mu.Unlock()
 
 	x.Family("guestctl_build_info", "gauge", "The program, as labels.")
-	x.Sample("guestctl_build_info", 1, "version", b.cfg.Version)
+	x.Sample("guestctl_build_info", 1, "version", b.config().Version)
 	x.Family("guestctl_start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.")
 	x.Sample("guestctl_start_time_seconds", float64(b.start.UnixMilli())/1000)
 	x.Family("guestctl_images", "gauge", "Attached image sets by state.")

@@ -43,7 +43,7 @@ func (s *Server) daemonRoutes() {
 	b := s.broker
 	register(s, route("version", http.MethodGet, "/v1/version", "What the daemon is", tagDaemon),
 		func(context.Context, Peer, *struct{}) (api.Version, error) {
-			return daemon.Version(b.cfg.Version), nil
+			return daemon.Version(b.config().Version), nil
 		})
 	register(s, route("health", http.MethodGet, "/v1/health", "How the daemon is", tagDaemon),
 		func(_ context.Context, by Peer, _ *struct{}) (api.Health, error) { return b.health(by), nil })

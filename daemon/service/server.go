@@ -45,7 +45,7 @@ var humaErrors = sync.OnceFunc(func() {
 func NewServer(b *Broker) *Server {
 	humaErrors()
 	s := &Server{broker: b, mux: http.NewServeMux(), conns: map[int]int{}}
-	config := huma.DefaultConfig("GuestCtl", b.cfg.Version)
+	config := huma.DefaultConfig("GuestCtl", b.config().Version)
 	config.Info.Description = "The control socket of guestctld. Errors are problem+json (RFC 9457) with a stable code, a detail and a remedy. " +
 		"What can be large is a stream of JSON lines, in which a line with the schema " + api.ProblemSchema + " says what could not be read; a stream that breaks off is short."
 	config.CreateHooks = nil // no $schema in replies: a record is the same everywhere
@@ -123,7 +123,7 @@ func (l peerListener) Accept() (net.Conn, error) {
 func (s *Server) enter(uid int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conns[uid] >= s.broker.cfg.Connections {
+	if s.conns[uid] >= s.broker.config().Connections {
 		return false
 	}
 	s.conns[uid]++

@@ -28,10 +28,10 @@ type savedMount struct {
 }
 
 func (b *Broker) mountsFile() string {
-	if b.cfg.Socket == "" {
+	if b.config().Socket == "" {
 		return ""
 	}
-	return b.cfg.Socket + ".mounts"
+	return b.config().Socket + ".mounts"
 }
 
 // saveMountsLocked writes down the mounts there are. Preconditions: Broker.mu.

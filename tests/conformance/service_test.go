@@ -10,10 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/BurntSushi/toml"
 	"golang.org/x/sys/unix"
 
 	"github.com/guestctl/guestctl/tests/commands"
@@ -27,8 +29,31 @@ type service struct {
 	socket string
 	audit  string
 	cmd    *exec.Cmd
-	stderr *bytes.Buffer
+	stderr *output
 	ended  chan struct{}
+}
+
+// An output is what a program has printed so far.
+type output struct {
+	mu   sync.Mutex // guards text; a leaf
+	text []byte
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.text = append(o.text, p...)
+	return len(p), nil
+}
+
+func (o *output) len() int { return len(o.String()) }
+
+func (o *output) from(i int) string { return o.String()[i:] }
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return string(o.text)
 }
 
 // serve starts guestctld with a configuration, and ends it at the end of the
@@ -43,23 +68,29 @@ func serve(t testing.TB, who commands.Who, config map[string]any) *service {
 	if config == nil {
 		config = map[string]any{}
 	}
-	config["audit"] = s.audit
-	text, err := json.Marshal(config)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "config.json"), text, 0o644)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.configure(t, config)
 	s.start(t)
 	t.Cleanup(func() { s.stop(t) })
 	return s
 }
 
+// configure writes the configuration.
+func (s *service) configure(t testing.TB, config map[string]any) {
+	t.Helper()
+	config["audit"] = s.audit
+	text, err := toml.Marshal(config)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(s.dir, "config.toml"), text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (s *service) start(t testing.TB) {
 	t.Helper()
-	s.cmd = commands.Command(t, s.who, "guestctld", "-v", "--socket", s.socket, "--config", filepath.Join(s.dir, "config.json"))
-	s.stderr, s.ended = &bytes.Buffer{}, make(chan struct{})
+	s.cmd = commands.Command(t, s.who, "guestctld", "-v", "--socket", s.socket, "--config", filepath.Join(s.dir, "config.toml"))
+	s.stderr, s.ended = &output{}, make(chan struct{})
 	s.cmd.Stderr = s.stderr
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -259,15 +290,51 @@ func TestServiceIsOne(t *testing.T) {
 			t.Errorf("guestctld %q: %d %s", c.args, r.Status, r.Stderr)
 		}
 	}
-	bad := filepath.Join(s.dir, "bad.json")
-	for text, says := range map[string]string{`{"odd":1}`: `unknown field "odd"`, `{"isolation":"none"}`: "isolation is", `{"idle_after":5}`: "a duration is a string",
-		`{"images":["relative"]}`: "is not an absolute path", `{`: "configuration " + bad} {
+	bad := filepath.Join(s.dir, "bad.toml")
+	for text, says := range map[string]string{`odd = 1`: `there is no setting "odd"`, `isolation = "none"`: "isolation is", "\nidle_after = 5": "line 2: ",
+		`images = ["relative"]`: "is not an absolute path", `{`: "configuration " + bad, `keys = ["all:key:secret"]`: "a configuration names files only",
+		`log_level = "loud"`: "log_level is"} {
 		if err := os.WriteFile(bad, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if r := commands.Run(t, commands.Self, "guestctld", "--config", bad, "--socket", s.socket+"2"); r.Status != 1 || !strings.Contains(r.Stderr, says) {
-			t.Errorf("configuration %s: %d %s", text, r.Status, r.Stderr)
+		for _, args := range [][]string{{"--config", bad, "--socket", s.socket + "2"}, {"--config", bad, "--check-config"}} {
+			if r := commands.Run(t, commands.Self, "guestctld", args...); r.Status != 1 || !strings.Contains(r.Stderr, says) || strings.Contains(r.Stderr, "secret") {
+				t.Errorf("configuration %s: %d %s", text, r.Status, r.Stderr)
+			}
 		}
+	}
+}
+
+// SIGHUP reads the configuration again; a wrong one changes nothing.
+func TestServiceReloads(t *testing.T) {
+	s := serve(t, commands.Self, nil)
+	reload := func(config map[string]any, says string) {
+		t.Helper()
+		from := s.stderr.len()
+		s.configure(t, config)
+		if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(10 * time.Second); !strings.Contains(s.stderr.from(from), says); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("configuration %v: it says %q, not %q", config, s.stderr.from(from), says)
+			}
+		}
+	}
+	reload(map[string]any{"max_images": 1}, "changed=max_images")
+	reload(map[string]any{"max_images": 0}, "max_images must be more than 0")
+	reload(map[string]any{"max_images": 1, "isolation": "shared"}, "settings=isolation")
+	commands.Must(t, commands.Self, "guestctl", "status", "--socket", s.socket)
+	config := filepath.Join(s.dir, "config.toml")
+	if r := commands.Run(t, commands.Self, "guestctld", "--check-config", "--config", config); r.Status != 0 || r.Stdout != config+": ok\n" {
+		t.Errorf("--check-config: %d %s %s", r.Status, r.Stdout, r.Stderr)
+	}
+	printed := commands.Must(t, commands.Self, "guestctld", "--print-config", "--config", config)
+	if err := os.WriteFile(config, []byte(printed), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if again := commands.Must(t, commands.Self, "guestctld", "--print-config", "--config", config); again != printed || !strings.Contains(printed, `isolation = "shared"`) {
+		t.Errorf("what is printed is read as\n%s, not as\n%s", again, printed)
 	}
 }
 
@@ -309,7 +376,12 @@ func TestServiceUnderSystemd(t *testing.T) {
 			t.Errorf("systemd is told %q, %v; want %s", b[:n], err, want)
 		}
 	}
-	hear("READY=1")
+	hear("READY=1\nSTATUS=0 images open")
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	hear("RELOADING=1\nMONOTONIC_USEC=")
+	hear("READY=1\nSTATUS=0 images open")
 	if out := commands.Must(t, commands.Self, "guestctl", "status", "--socket", path); !strings.Contains(out, "Status   ok") {
 		t.Errorf("status says %s", out)
 	}
