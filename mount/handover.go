@@ -23,13 +23,16 @@ func Attach(ctx context.Context, dir string, opt Options) (fd int, at string, er
 }
 
 // Serve answers the requests of a mount that Attach made at dir, with the same options. It returns when the mount answers.
-// It owns fd from here on; where it fails the mount is gone.
+// With opt.Apart it returns before that, and whoever called Attach calls Greet. It owns fd from here on; where it fails the
+// mount is gone, or, apart, to be taken away by Clear.
 func Serve(fd int, dir string, ns *vfs.Namespace, opt Options) (*Server, error) {
 	opt = opt.withDefaults()
 	m := newFileSystem(ns, dir, opt)
 	conn, err := fuse.NewServer(m, "/dev/fd/"+strconv.Itoa(fd), m.serverOptions())
 	if err != nil {
-		detach(dir, true)
+		if !opt.Apart {
+			detach(dir, true)
+		}
 		return nil, &Error{Op: "mount", Dir: dir, Err: err}
 	}
 	s := &Server{dir: dir, fs: m, done: make(chan struct{})}
@@ -39,7 +42,10 @@ func Serve(fd int, dir string, ns *vfs.Namespace, opt Options) (*Server, error) 
 		conn.Serve()
 		m.stop()
 	}()
-	if err := s.handshake(); err != nil {
+	if opt.Apart {
+		return s, nil
+	}
+	if err := Greet(dir, opt); err != nil {
 		s.Detach()
 		return nil, &Error{Op: "mount", Dir: dir, Detail: "the new mount does not answer", Err: err}
 	}

@@ -42,6 +42,10 @@ type Options struct {
 	// How long the kernel keeps attributes, names and the absence of names; nil is a day.
 	AttrTimeout, EntryTimeout, NegativeTimeout *time.Duration
 
+	// Apart says that Serve runs in a process that reaches no path: another one calls Attach before and Greet after it, and
+	// takes the mount away.
+	Apart bool
+
 	MaxBackground int // read-ahead requests at a time; 0 is 64
 	ReadAhead     int // bytes the kernel reads ahead, where root mounts; 0 is 1 MiB, -1 leaves it
 

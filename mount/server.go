@@ -86,9 +86,10 @@ func (m *fileSystem) panicked(cause any) fuse.Status {
 // program, this one included, opens a file.
 const pollProbe = ".go-fuse-epoll-hack"
 
-// handshake waits for the first answer and sets the read-ahead.
-func (s *Server) handshake() error {
-	fd, err := unix.Open(filepath.Join(s.dir, pollProbe), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// Greet waits for the first answer of the mount at dir, which was made with opt, and sets its read-ahead.
+func Greet(dir string, opt Options) error {
+	opt = opt.withDefaults()
+	fd, err := unix.Open(filepath.Join(dir, pollProbe), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	switch err {
 	case nil:
 		unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
@@ -98,21 +99,21 @@ func (s *Server) handshake() error {
 	default:
 		return err
 	}
-	if s.fs.opt.ReadAhead > 0 && os.Geteuid() == 0 {
-		s.setReadAhead(s.fs.opt.ReadAhead)
+	if opt.ReadAhead > 0 && os.Geteuid() == 0 {
+		setReadAhead(dir, opt)
 	}
 	return nil
 }
 
 // setReadAhead raises what the kernel reads ahead in a file: it offers a FUSE server 128 KiB and lets root have more.
-func (s *Server) setReadAhead(bytes int) {
+func setReadAhead(dir string, opt Options) {
 	var st unix.Stat_t
-	if err := unix.Stat(s.dir, &st); err != nil {
+	if err := unix.Stat(dir, &st); err != nil {
 		return
 	}
 	knob := fmt.Sprintf("/sys/class/bdi/%d:%d/read_ahead_kb", unix.Major(st.Dev), unix.Minor(st.Dev))
-	if err := os.WriteFile(knob, []byte(strconv.Itoa(bytes>>10)), 0); err != nil {
-		s.fs.opt.Log.Debug("read-ahead stays at the kernel's default", "knob", knob, "err", err)
+	if err := os.WriteFile(knob, []byte(strconv.Itoa(opt.ReadAhead>>10)), 0); err != nil {
+		opt.Log.Debug("read-ahead stays at the kernel's default", "knob", knob, "err", err)
 	}
 }
 
@@ -138,16 +139,20 @@ const (
 
 // Unmount takes the mount away and waits until the last request is served. A mount in use is tried again for about a
 // second and then is an *Error with Reason Busy; one that lives on in another mount namespace is Held. Unmounting what is gone is no error.
-func (s *Server) Unmount() error {
-	busy := &Error{Op: "unmount", Dir: s.dir, Reason: Busy, Err: syscall.EBUSY}
+func (s *Server) Unmount() error { return Unmount(s.dir, s.gone) }
+
+// Unmount is Server.Unmount for the mount at dir, whose server need not be in this process: gone says whether its last
+// request is served, at the latest after wait.
+func Unmount(dir string, gone func(wait time.Duration) bool) error {
+	busy := &Error{Op: "unmount", Dir: dir, Reason: Busy, Err: syscall.EBUSY}
 	delay := unmountDelay
 	for try := 1; ; try++ {
-		if s.gone(0) {
+		if gone(0) {
 			return nil
 		}
-		err := detach(s.dir, false)
+		err := detach(dir, false)
 		if err == nil {
-			if !s.gone(releaseWait) {
+			if !gone(releaseWait) {
 				busy.Reason = Held
 				return busy
 			}
@@ -160,7 +165,7 @@ func (s *Server) Unmount() error {
 		if try == unmountTries {
 			return busy
 		}
-		s.gone(delay)
+		gone(delay)
 		delay *= 2
 	}
 }

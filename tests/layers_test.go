@@ -62,6 +62,7 @@ var layers = []layer{
 	{"daemon", []string{"daemon/...", "mount/...", "vfs", "filesystems", "formats", "formats/image", "formats/volume/...", "formats/raw", "formats/crypt", "formats/block", "formats/ondisk"}, service},
 	{"daemon/api", nil, service},
 	{"daemon/client", []string{"daemon/api"}, service},
+	{"daemon/sandbox", []string{"daemon/api"}, landlock},
 	{"daemon/inspect", []string{"daemon/api", "vfs", "formats/block", "formats/ondisk"}, sys},
 
 	{"systemd", nil, []string{"golang.org/x/sys", "github.com/coreos/go-systemd/v22"}},
@@ -76,6 +77,7 @@ var (
 	sys      = []string{"golang.org/x/sys", "golang.org/x/sync", "golang.org/x/text"}
 	decoders = append(slices.Clone(sys), "github.com/klauspost/compress", "github.com/pierrec/lz4/v4", "github.com/ulikunitz/xz", "github.com/anchore/go-lzo", "golang.org/x/crypto")
 	service  = append(slices.Clone(sys), "github.com/danielgtaylor/huma/v2", "github.com/coreos/go-systemd/v22", "golang.org/x/term", "github.com/BurntSushi/toml")
+	landlock = append(slices.Clone(sys), "github.com/landlock-lsm/go-landlock", "kernel.org/pub/linux/libs/security/libcap/psx")
 )
 
 // A _test.go file may import its layer's own modules, all of this module that builds or checks images, and these; go-fuse

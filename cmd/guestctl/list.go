@@ -106,11 +106,15 @@ func (s *streams) statusCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			sandbox := "unknown"
+			if h.Sandbox != nil {
+				sandbox = inForce(*h.Sandbox)
+			}
 			for _, row := range [][2]string{
 				{"Status", h.Status}, {"Socket", c.Socket()}, {"Access", h.Access}, {"Version", v.Version}, {"Process", fmt.Sprint(h.PID)},
 				{"Running", "for " + ago(h.Started)}, {"Memory", humanSize(h.Memory) + ", without the workers"},
 				{"Images", fmt.Sprintf("%d open, %d idle, %d failed", h.Images[api.StateOpen], h.Images[api.StateIdle], h.Images[api.StateFailed])},
-				{"Workers", fmt.Sprint(h.Workers)}, {"Mounts", fmt.Sprint(h.Mounts)}, {"Jobs", fmt.Sprintf("%d running", h.Jobs)},
+				{"Workers", fmt.Sprint(h.Workers)}, {"Sandbox", sandbox}, {"Mounts", fmt.Sprint(h.Mounts)}, {"Jobs", fmt.Sprintf("%d running", h.Jobs)},
 			} {
 				if _, err := fmt.Fprintf(out, "%-8s %s\n", row[0], row[1]); err != nil {
 					return err
@@ -119,6 +123,30 @@ func (s *streams) statusCommand() *cli.Command {
 			return nil
 		}),
 	}
+}
+
+// inForce is a sandbox for people.
+func inForce(s api.Sandbox) string {
+	var list []string
+	for _, part := range []struct {
+		on   bool
+		name string
+	}{
+		{s.Landlock > 0, fmt.Sprintf("Landlock %d", s.Landlock)}, {s.Seccomp, "seccomp"}, {s.NoNewPrivileges, "no new privileges"},
+		{s.Capabilities == "none", "no capabilities"}, {s.Memory > 0, "memory " + humanSize(s.Memory)},
+	} {
+		if part.on {
+			list = append(list, part.name)
+		}
+	}
+	if len(list) == 0 {
+		list = append(list, "none")
+	}
+	text := strings.Join(list, ", ") + " (" + s.Mode + ")"
+	if len(s.Missing) > 0 {
+		text += "; missing: " + strings.Join(s.Missing, "; ")
+	}
+	return text
 }
 
 func (s *streams) jobsCommand() *cli.Command {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
@@ -35,6 +36,8 @@ const usageText = `guestctld holds disk images open, mounts them, and answers on
                           else $XDG_RUNTIME_DIR/guestctl/guestctl.sock); a socket from systemd goes before
       --config=FILE       read this configuration (root: ` + defaultConfig + `, if it exists)
       --check-config      say whether the configuration can be read, and leave
+      --sandbox=MODE      lock the processes that parse images in: require (or fail), auto (as this host can; the
+                          default), off
       --print-config      print what is configured, defaults included, and leave
       --verify-audit=FILE check that an audit log is whole, and leave
   -v, --verbose           log what happens; twice: everything
@@ -52,6 +55,7 @@ func flags() []args.Flag {
 		{Names: []string{"config"}, Arg: args.Required},
 		{Names: []string{"help"}},
 		{Names: []string{"print-config"}},
+		{Names: []string{"sandbox"}, Arg: args.Required},
 		{Names: []string{"socket"}, Arg: args.Required},
 		{Names: []string{"verbose", "v"}},
 		{Names: []string{"verify-audit"}, Arg: args.Required},
@@ -63,6 +67,7 @@ type options struct {
 	show    string // print that and leave
 	socket  string
 	config  string
+	sandbox string // "" leaves it to the configuration
 	audit   string
 	verbose int
 }
@@ -79,6 +84,10 @@ func parse(argv []string) (*options, error) {
 			o.show = opt.Name
 		case "verify-audit":
 			o.show, o.audit = opt.Name, opt.Value
+		case "sandbox":
+			if o.sandbox = opt.Value; !slices.Contains([]string{"require", "auto", "off"}, o.sandbox) {
+				return nil, args.Usage("--sandbox %q: it is require, auto or off", o.sandbox)
+			}
 		case "socket":
 			o.socket = opt.Value
 		case "config":
@@ -162,6 +171,9 @@ func (o *options) configuration() (service.Config, error) {
 		if cfg, err = service.ReadConfig(name); err != nil {
 			return cfg, err
 		}
+	}
+	if o.sandbox != "" {
+		cfg.Sandbox = o.sandbox
 	}
 	cfg.Version, cfg.Credentials = version, os.Getenv("CREDENTIALS_DIRECTORY")
 	return cfg, nil

@@ -25,5 +25,6 @@ type Health struct {
 	Jobs    int            `json:"jobs"` // running
 	Workers int            `json:"workers"`
 	Memory  int64          `json:"memory_bytes"` // of the broker, resident
+	Sandbox *Sandbox       `json:"sandbox,omitempty" doc:"of the workers, as one has found it"`
 	Access  string         `json:"access" enum:"read,write" doc:"what the one who asks may do"`
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -23,6 +24,7 @@ type Broker struct {
 	settings atomic.Pointer[settings]
 	secret   [32]byte // that the ids of images with keys depend on
 	log      *slog.Logger
+	sandbox  *api.Sandbox // what a worker has found in force
 	events   *bus
 	audit    *Audit
 	meter    *meter
@@ -41,7 +43,8 @@ type Broker struct {
 	fuse    map[string]*os.File // descriptors of mounts that wait for their worker
 	workers map[*process]bool
 	shared  *process
-	checked string // id of the mount that CheckMount looked at last
+	sweeper *sweeper // nil until the first mount
+	checked string   // id of the mount that CheckMount looked at last
 	closing bool
 }
 
@@ -77,8 +80,13 @@ func NewBroker(cfg Config) (*Broker, error) {
 		return nil, err
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	b.clearStale()
+	if b.sandbox, err = b.probeSandbox(); err != nil {
+		b.cancel()
+		return nil, errors.Join(err, audit.close())
+	}
+	left := b.clearStale()
 	b.tasks.Go(b.tidy)
+	b.tasks.Go(func() { b.restore(left) })
 	b.events.say(api.Event{Kind: api.EventStarted, Detail: cfg.Version})
 	return b, nil
 }
@@ -180,7 +188,7 @@ func (b *Broker) startWorker(open func(ask) (*os.File, error)) (*process, error)
 	}
 	b.watch.Add(1)
 	b.mu.Unlock()
-	p, err := startProcess(b.config().Program, b.logLevel(), open, b.workerLog)
+	p, err := startProcess(b.config().Program, b.logLevel(), b.sandboxFor(), open, b.workerLog)
 	if err != nil {
 		b.watch.Done()
 		return nil, err
@@ -317,13 +325,19 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	for p := range b.workers {
 		workers = append(workers, p)
 	}
+	mounts := slices.Collect(maps.Values(b.mounts))
 	b.mu.Unlock()
 	var ending sync.WaitGroup
+	for _, m := range mounts {
+		ending.Go(func() { b.release(m) })
+	}
+	ending.Wait()
 	for _, p := range workers {
 		ending.Go(func() { p.end(ctx) })
 	}
 	ending.Wait()
 	b.watch.Wait()
+	b.endSweeper()
 	b.events.close()
 	return errors.Join(b.removeMountsFile(), b.audit.close())
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/guestctl/guestctl/daemon/sandbox"
 	"github.com/guestctl/guestctl/daemon/trace"
 	"github.com/guestctl/guestctl/formats/crypt"
 )
@@ -31,11 +32,13 @@ var DefaultFile string
 // restart is read when the daemon starts, and not again.
 type Config struct {
 	Isolation string   `toml:"isolation" change:"restart"`
+	Sandbox   string   `toml:"sandbox" change:"restart"`
 	Images    []string `toml:"images"`
 	Backing   []string `toml:"backing"`
 	Group     string   `toml:"group" change:"restart"`
 	Keys      []string `toml:"keys"`
 
+	WorkerBytes  int64    `toml:"worker_bytes" change:"restart"`
 	CacheBytes   int64    `toml:"cache_bytes"`
 	Operations   int      `toml:"operations"`
 	MaxImages    int      `toml:"max_images"`
@@ -58,6 +61,9 @@ type Config struct {
 
 	Tracer *trace.Tracer `toml:"-"` // nil: nothing is traced
 }
+
+// minWorkerBytes is the least that worker_bytes may be.
+const minWorkerBytes = 256 << 20
 
 // A Duration is a time.Duration that a configuration has as "90s".
 type Duration time.Duration
@@ -87,7 +93,7 @@ func (d Duration) MarshalText() ([]byte, error) {
 // DefaultConfig is what an empty configuration file means.
 func DefaultConfig() Config {
 	return Config{
-		Isolation: "image", Images: []string{}, Backing: []string{}, Group: "guestctl", Keys: []string{}, Operations: 16, MaxImages: 4096, Connections: 256,
+		Isolation: "image", Sandbox: sandbox.Auto, WorkerBytes: 2 << 30, Images: []string{}, Backing: []string{}, Group: "guestctl", Keys: []string{}, Operations: 16, MaxImages: 4096, Connections: 256,
 		OpenTimeout: Duration(time.Minute), IdleAfter: Duration(5 * time.Minute), StallTimeout: Duration(time.Minute),
 		JobKeep: Duration(10 * time.Minute), JobBytes: 1 << 30, Jobs: 32, LogLevel: "info",
 	}
@@ -141,6 +147,12 @@ func (c Config) Print(w io.Writer) error { return toml.NewEncoder(w).Encode(c) }
 func (c *Config) check() error {
 	if c.Isolation != "image" && c.Isolation != "shared" {
 		return fmt.Errorf("isolation is %q: it is image or shared", c.Isolation)
+	}
+	if !slices.Contains([]string{sandbox.Require, sandbox.Auto, sandbox.Off}, c.Sandbox) {
+		return fmt.Errorf("sandbox is %q: it is require, auto or off", c.Sandbox)
+	}
+	if c.WorkerBytes != 0 && c.WorkerBytes < minWorkerBytes {
+		return fmt.Errorf("worker_bytes is %d: a worker needs %d at least; 0 is no limit", c.WorkerBytes, minWorkerBytes)
 	}
 	for _, dir := range slices.Concat(c.Images, c.Backing) {
 		if !filepath.IsAbs(dir) {

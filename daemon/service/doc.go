@@ -22,24 +22,29 @@
 //
 // A worker opens nothing of the host. It is born with two sockets (passing.go).
 // Through one the broker sends it connections, on which it serves HTTP of its
-// own: /open, /close, /mount, /unmount, /wait, /stats and /op/NAME for the
+// own: /open, /close, /mount, /wait, /stats and /op/NAME for the
 // operations, whose replies the broker passes on as they come (forward.go).
 // Through the other it asks the broker for descriptors (asking.go): an image of
 // a set that the broker knows, a file that an image names, a mount's /dev/fuse.
 // The broker opens them by the rules of package daemon and of whoever attached
 // the image, so that a parser that a guest has taken over reaches nothing else
 // through them. The locks of images are taken on the descriptors by the worker
-// and end with it.
+// and end with it. Before it reads a byte it enters package sandbox, from where
+// it reaches no path, socket or process: what it is not given it cannot have.
+// At its start the broker has a probe do the same, whose report is in /v1/health;
+// with sandbox "require" a daemon whose probe lacks anything does not start.
 //
-// A mount is made by the broker and served by the worker. With isolation image
+// A mount is made, greeted and taken away by the broker, and served by the worker. With isolation image
 // each image set has a worker, with isolation shared all have one.
 //
 // When a worker ends without being told to, its images have failed, its mounts
 // are dead and are taken out of the tree, events say so, and the next use
 // starts another worker; after five failures in a minute it waits. When the
-// broker is gone, killed perhaps, each worker unmounts, closes and ends. What is
-// left when all were killed is written down beside the socket (SOCKET.mounts)
-// and taken away when the next broker starts.
+// broker is gone, killed perhaps, its sweeper unmounts (sweep.go), and each
+// worker closes and ends when its mounts are gone. The mounts are written down
+// beside the socket (SOCKET.mounts), but for those taken away in order: when the
+// next broker starts, it takes away what is left of them, and makes them again,
+// for their owners.
 //
 // # Access
 //

@@ -19,7 +19,8 @@ import (
 // An Engine holds opened guests and their mounts in this process. A guest is
 // opened once, whoever uses it, and is not closed while it is used.
 type Engine struct {
-	log *slog.Logger
+	log   *slog.Logger
+	apart bool // another process takes mounts away
 
 	mu      sync.Mutex // guards what follows and every guest's fields; a leaf
 	guests  map[string]*engineGuest
@@ -187,23 +188,6 @@ func (e *Engine) Wait(ctx context.Context, id string) error {
 	}
 }
 
-// Unmount takes a mount away; lazy also one in use, which then ends with its
-// last user.
-func (e *Engine) Unmount(id string, lazy bool) error {
-	m := e.mount(id)
-	if m == nil {
-		return nil
-	}
-	if lazy {
-		return m.server.Detach()
-	}
-	if err := m.server.Unmount(); err != nil {
-		return err
-	}
-	e.forget(m)
-	return nil
-}
-
 func (e *Engine) mount(id string) *engineMount {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -244,7 +228,8 @@ func (e *Engine) Stats() Stats {
 const drainTime = 5 * time.Second
 
 // Shutdown ends it in order: nothing new begins, what runs is waited for,
-// mounts are taken away, those in use out of the tree, then guests are closed.
+// mounts are taken away, those in use out of the tree, or, apart, waited for,
+// then guests are closed.
 // What still uses a guest after ctx and drainTime loses it with the process.
 func (e *Engine) Shutdown(ctx context.Context) error {
 	e.mu.Lock()
@@ -263,6 +248,14 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, m := range mounts {
 		wg.Go(func() {
+			if e.apart {
+				select {
+				case <-m.server.Done():
+					e.forget(m)
+				case <-time.After(2 * drainTime):
+				}
+				return
+			}
 			if err := m.server.Unmount(); err != nil {
 				e.log.Warn("a mount is in use: it is taken out of the tree", "mount", m.server.Dir(), "error", err)
 				if err := m.server.Detach(); err != nil {

@@ -305,7 +305,7 @@ func (b *Broker) openImage(ctx context.Context, img *image) (proc *process, err 
 			proc.end(now)
 			cancel()
 		}
-		return nil, err
+		return nil, b.nameHolder(ctx, img, err)
 	}
 	b.mu.Lock()
 	if !b.workers[proc] {

@@ -19,13 +19,15 @@ import (
 type mounted struct {
 	id      string
 	image   *image
+	attach  api.Attach // what is mounted
 	proc    *process
 	dir     string // as the kernel names it
 	dev     uint64
 	options []string
 	owner   Peer
 	since   time.Time
-	holds   bool // a reference of the owner's to the image, which goes with it
+	served  chan struct{} // closed when its worker serves it no more
+	holds   bool          // a reference of the owner's to the image, which goes with it
 }
 
 func (m *mounted) record() api.Mount {
@@ -108,7 +110,7 @@ func (b *Broker) mount(ctx context.Context, u *use, by Peer, q api.MountRequest)
 		return nil, err
 	}
 	// Written down before it is served: whoever comes after a kill finds it.
-	m := &mounted{id: id, image: u.img, proc: u.proc, dir: dir, dev: deviceAt(dir), options: q.Options, owner: by, since: time.Now().UTC(), holds: q.Attach != nil}
+	m := &mounted{id: id, image: u.img, served: make(chan struct{}), attach: u.img.attach, proc: u.proc, dir: dir, dev: deviceAt(dir), options: q.Options, owner: by, since: time.Now().UTC(), holds: q.Attach != nil}
 	b.mu.Lock()
 	b.fuse[id] = os.NewFile(uintptr(fd), "/dev/fuse")
 	b.mounts[id] = m
@@ -116,6 +118,9 @@ func (b *Broker) mount(ctx context.Context, u *use, by Peer, q api.MountRequest)
 	b.saveMountsLocked()
 	b.mu.Unlock()
 	err = u.proc.call(context.WithoutCancel(ctx), "mount", workerMount{Guest: u.img.id, Mount: id, Dir: dir, Options: q.Options, FSName: name}, nil)
+	if err == nil {
+		err = b.greet(m, opt)
+	}
 	b.mu.Lock()
 	if f := b.fuse[id]; f != nil {
 		delete(b.fuse, id)
@@ -134,7 +139,9 @@ func (b *Broker) mount(ctx context.Context, u *use, by Peer, q api.MountRequest)
 	go func() {
 		defer b.watch.Done()
 		// An error is the worker's end, which sees to its mounts.
-		if u.proc.call(context.Background(), "wait", id, nil) == nil {
+		err := u.proc.call(context.Background(), "wait", id, nil)
+		close(m.served)
+		if err == nil {
 			b.mountGone(m)
 		}
 	}()
@@ -191,15 +198,62 @@ func (b *Broker) Unmount(ctx context.Context, by Peer, id string, lazy bool) (er
 	return b.unmount(ctx, id, lazy)
 }
 
-func (b *Broker) unmount(ctx context.Context, id string, lazy bool) error {
+// greet waits for a new mount's first answer.
+func (b *Broker) greet(m *mounted, opt mount.Options) error {
+	answer := make(chan error, 1)
+	go func() { answer <- mount.Greet(m.dir, opt) }() // it ends when the mount does
+	timer := time.NewTimer(dialTime)
+	defer timer.Stop()
+	select {
+	case err := <-answer:
+		if err == nil {
+			return nil
+		}
+		return &mount.Error{Op: "mount", Dir: m.dir, Detail: "the new mount does not answer", Err: err}
+	case <-timer.C:
+		return &mount.Error{Op: "mount", Dir: m.dir, Detail: "the new mount does not answer", Err: context.DeadlineExceeded}
+	}
+}
+
+// gone says whether a mount's last request is served, at the latest after wait.
+func (m *mounted) gone(wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-m.served:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// release takes a mount away at the end of the daemon, out of the tree where it
+// is in use.
+func (b *Broker) release(m *mounted) {
+	err := mount.Unmount(m.dir, m.gone)
+	if err == nil {
+		return
+	}
+	b.log.Warn("a mount is in use: it is taken out of the tree", "image", m.image.id, "mount", m.dir, "error", err)
+	if err := mount.Clear(m.dir); err != nil {
+		b.log.Error("a mount cannot be taken away", "image", m.image.id, "mount", m.dir, "error", err)
+	}
+}
+
+func (b *Broker) unmount(_ context.Context, id string, lazy bool) error {
 	b.mu.Lock()
 	m := b.mounts[id]
 	b.mu.Unlock()
 	if m == nil {
 		return noMount(id)
 	}
-	// Once begun it is carried through.
-	if err := m.proc.call(context.WithoutCancel(ctx), "unmount", workerUnmount{Mount: id, Lazy: lazy}, nil); err != nil {
+	var err error
+	if lazy {
+		err = mount.Clear(m.dir)
+	} else {
+		err = mount.Unmount(m.dir, m.gone)
+	}
+	if err != nil {
 		b.mu.Lock()
 		gone := b.mounts[id] != m
 		b.mu.Unlock()

@@ -54,7 +54,7 @@ type process struct {
 type workerLog func(level slog.Level, message string, attrs map[string]any)
 
 // startProcess starts a worker. open answers what it asks for.
-func startProcess(program string, level slog.Level, open func(ask) (*os.File, error), log workerLog) (*process, error) {
+func startProcess(program string, level slog.Level, sandbox string, open func(ask) (*os.File, error), log workerLog) (*process, error) {
 	conns, theirConns, err := socketPair(unix.SOCK_SEQPACKET)
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func startProcess(program string, level slog.Level, open func(ask) (*os.File, er
 	defer theirAsks.Close()
 	cmd := exec.Command(program)
 	cmd.Args = []string{"guestctld", "worker"}
-	cmd.Env = append(cleanEnvironment(), fmt.Sprintf("%s=%d", workerVariable, level))
+	cmd.Env = append(cleanEnvironment(), fmt.Sprintf("%s=%d", workerVariable, level), sandboxVariable+"="+sandbox)
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{theirConns, theirAsks}
 	stderr, err := cmd.StderrPipe()

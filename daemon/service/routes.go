@@ -62,7 +62,7 @@ func (s *Server) daemonRoutes() {
 func (b *Broker) health(by Peer) api.Health {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	h := api.Health{Schema: api.HealthSchema, Status: "ok", PID: os.Getpid(), Started: b.start, Images: map[string]int{}, Mounts: len(b.mounts), Workers: len(b.workers), Access: by.access()}
+	h := api.Health{Schema: api.HealthSchema, Status: "ok", PID: os.Getpid(), Started: b.start, Images: map[string]int{}, Mounts: len(b.mounts), Workers: len(b.workers), Sandbox: b.sandbox, Access: by.access()}
 	if b.closing {
 		h.Status = "stopping"
 	}

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/guestctl/guestctl/daemon/api"
 	"github.com/guestctl/guestctl/mount"
 )
 
@@ -23,8 +25,12 @@ func deviceAt(dir string) uint64 {
 
 // A savedMount is a mount in the file that outlives a killed daemon.
 type savedMount struct {
-	Dir string `json:"dir"`
-	Dev uint64 `json:"dev"`
+	Dir     string     `json:"dir"`
+	Dev     uint64     `json:"dev"`
+	Attach  api.Attach `json:"attach"`
+	Options []string   `json:"options"`
+	UID     int        `json:"uid"` // owner
+	GID     int        `json:"gid"`
 }
 
 func (b *Broker) mountsFile() string {
@@ -36,13 +42,14 @@ func (b *Broker) mountsFile() string {
 
 // saveMountsLocked writes down the mounts there are. Preconditions: Broker.mu.
 func (b *Broker) saveMountsLocked() {
+	list := []savedMount{}
+	for _, m := range b.mounts {
+		list = append(list, savedMount{m.dir, m.dev, m.attach, m.options, m.owner.UID, m.owner.GID})
+	}
+	b.tellSweeperLocked(list)
 	name := b.mountsFile()
 	if name == "" {
 		return
-	}
-	list := []savedMount{}
-	for _, m := range b.mounts {
-		list = append(list, savedMount{m.dir, m.dev})
 	}
 	text, err := json.Marshal(list)
 	if err == nil {
@@ -83,17 +90,18 @@ const staleTime = endTime
 
 // clearStale takes away the mounts of a daemon that was killed. Its workers
 // unmount by themselves when it is gone; what is left of those that were
-// killed too is dead.
-func (b *Broker) clearStale() {
+// killed too is dead. It answers them all, to be made again.
+func (b *Broker) clearStale() (all []savedMount) {
 	text, err := os.ReadFile(b.mountsFile())
 	if err != nil {
-		return
+		return nil
 	}
 	var list []savedMount
 	if err := json.Unmarshal(text, &list); err != nil {
 		b.log.Warn("the list of mounts of the daemon before cannot be read", "file", b.mountsFile(), "error", err)
-		return
+		return nil
 	}
+	all = slices.Clone(list)
 	for end := time.Now().Add(staleTime); ; time.Sleep(20 * time.Millisecond) {
 		left := list[:0]
 		for _, m := range list {
@@ -112,6 +120,22 @@ func (b *Broker) clearStale() {
 		if list = left; len(list) == 0 {
 			break
 		}
+	}
+	return all
+}
+
+// restore makes the mounts of a daemon that was killed again.
+func (b *Broker) restore(list []savedMount) {
+	for _, m := range list {
+		if b.ctx.Err() != nil {
+			return
+		}
+		_, err := b.Mount(b.ctx, Peer{UID: m.UID, GID: m.GID}, api.MountRequest{Attach: &m.Attach, Dir: m.Dir, Options: m.Options})
+		if err != nil {
+			b.log.Error("a mount of the daemon that was killed cannot be made again", "mount", m.Dir, "error", err)
+			continue
+		}
+		b.log.Warn("a mount of the daemon that was killed is made again", "mount", m.Dir)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -52,7 +53,21 @@ func RunWorker() (status int, worker bool) {
 	debug.SetMemoryLimit(workerMemory)
 	number, _ := strconv.Atoi(level) // the broker's
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.Level(number)}))
-	if err := runWorker(log); err != nil {
+	switch os.Getenv(roleVariable) {
+	case roleSweeper:
+		sweep(os.NewFile(sweeperIn, "mounts"), log)
+		return 0, true
+	case roleProbe:
+		return probe(os.Stdout), true
+	}
+	in, err := enterSandbox()
+	if err == nil {
+		if len(in.Missing) > 0 {
+			log.Debug("the sandbox is not whole", "missing", strings.Join(in.Missing, "; "))
+		}
+		err = runWorker(log)
+	}
+	if err != nil {
 		log.Error("the worker ends", "error", err.Error())
 		return 1, true
 	}
@@ -70,7 +85,9 @@ func runWorker(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	w := &worker{engine: NewEngine(log), asker: &asker{conn: asks}, log: log, prepared: map[string]workerOpen{}}
+	engine := NewEngine(log)
+	engine.apart = true
+	w := &worker{engine: engine, asker: &asker{conn: asks}, log: log, prepared: map[string]workerOpen{}}
 	server := &http.Server{Handler: w.routes(), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	// It ends when the broker closes its end, or dies.
 	err = server.Serve(passedListener{conns})
@@ -130,20 +147,12 @@ type workerMount struct {
 	FSName  string   `json:"fsname"`
 }
 
-type workerUnmount struct {
-	Mount string `json:"mount"`
-	Lazy  bool   `json:"lazy"`
-}
-
 func (w *worker) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /open", call(w.open))
 	mux.Handle("POST /prepare", call(w.prepare))
 	mux.Handle("POST /close", call(func(ctx context.Context, id string) (struct{}, error) { return struct{}{}, w.engine.Close(ctx, id) }))
 	mux.Handle("POST /mount", call(w.mount))
-	mux.Handle("POST /unmount", call(func(_ context.Context, q workerUnmount) (struct{}, error) {
-		return struct{}{}, w.engine.Unmount(q.Mount, q.Lazy)
-	}))
 	mux.Handle("POST /wait", call(func(ctx context.Context, id string) (struct{}, error) { return struct{}{}, w.engine.Wait(ctx, id) }))
 	mux.Handle("POST /stats", call(func(context.Context, struct{}) (Stats, error) { return w.engine.Stats(), nil }))
 	mux.HandleFunc("GET /op/{op}", w.operation)
@@ -225,7 +234,7 @@ func (w *worker) mount(_ context.Context, q workerMount) (struct{}, error) {
 		closeFD(fd)
 		return struct{}{}, err
 	}
-	opt.Log = w.log.With("image", q.Guest, "mount", q.Dir)
+	opt.Log, opt.Apart = w.log.With("image", q.Guest, "mount", q.Dir), true
 	return struct{}{}, w.engine.Mount(q.Mount, q.Guest, q.Dir, fd, opt)
 }
 

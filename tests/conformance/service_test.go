@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -132,13 +133,17 @@ func (s *service) stop(t testing.TB) {
 	}
 }
 
-// kill ends it as nothing should, with its workers where all is set.
+// kill ends it as nothing should, with its workers and sweeper where all is set.
 func (s *service) kill(t testing.TB, all bool) {
 	t.Helper()
 	var pids []int
 	if all {
-		for _, i := range s.images(t) {
-			pids = append(pids, i.Worker.PID)
+		for _, pid := range strings.Fields(commands.Must(t, commands.Self, "pgrep", "-P", fmt.Sprint(s.cmd.Process.Pid))) {
+			n, err := strconv.Atoi(pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, n)
 		}
 		// Stopped, none can unmount before it is killed.
 		for _, pid := range pids {
@@ -238,9 +243,9 @@ func TestServiceMounts(t *testing.T) {
 	})
 }
 
-// Killed, it leaves no mount and no socket that is in the way: its workers
-// unmount by themselves, and what is left when they are killed too the next
-// daemon takes away.
+// Killed, it leaves no mount and no socket that is in the way: its sweeper
+// unmounts, and what is left when all are killed the next daemon takes away. It
+// makes the mounts again.
 func TestServiceKilled(t *testing.T) {
 	images.NeedFUSE(t)
 	for _, all := range []bool{false, true} {
@@ -263,10 +268,14 @@ func TestServiceKilled(t *testing.T) {
 			t.Errorf("the test is void: %v", err)
 		}
 		s.start(t)
-		if mounted(t, mnt) {
-			t.Error("the next daemon left a dead mount")
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			if text, err := os.ReadFile(filepath.Join(mnt, "etc/hostname")); err == nil && string(text) == "demo-guest\n" {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("the next daemon does not make the mount again: %s", s.stderr)
+			}
 		}
-		commands.Must(t, commands.Self, "guestctl", "mount", image, mnt, "--socket", s.socket)
 		commands.Must(t, commands.Self, "guestctl", "unmount", mnt, "--socket", s.socket)
 		s.stop(t)
 	}

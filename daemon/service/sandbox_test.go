@@ -1,0 +1,42 @@
+package service_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/guestctl/guestctl/daemon/service"
+)
+
+// What is in force is said, and the kernel says the same of a worker.
+func TestSandbox(t *testing.T) {
+	d := start(t)
+	h, err := d.Health(t.Context())
+	must(t, err)
+	if h.Sandbox == nil || h.Sandbox.Mode != "auto" || !h.Sandbox.Seccomp || !h.Sandbox.NoNewPrivileges {
+		t.Fatalf("in force is %+v", h.Sandbox)
+	}
+	img := attach(t, d, small(t))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", img.Worker.PID))
+	must(t, err)
+	for _, line := range []string{"NoNewPrivs:\t1\n", "Seccomp:\t2\n", "CapEff:\t0000000000000000\n", "CapPrm:\t0000000000000000\n"} {
+		if !strings.Contains(string(status), line) {
+			t.Errorf("the kernel does not say %q of a worker:\n%s", line, status)
+		}
+	}
+	if h.Sandbox.Memory > 0 {
+		limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", img.Worker.PID))
+		must(t, err)
+		if !strings.Contains(string(limits), fmt.Sprintf("Max data size             %d ", h.Sandbox.Memory)) {
+			t.Errorf("the kernel's limits are\n%s", limits)
+		}
+	}
+	d = start(t, func(c *service.Config) { c.Sandbox = "off" })
+	h, err = d.Health(t.Context())
+	must(t, err)
+	if h.Sandbox == nil || h.Sandbox.Seccomp || h.Sandbox.Mode != "off" {
+		t.Errorf("switched off, in force is %+v", h.Sandbox)
+	}
+	attach(t, d, small(t))
+}
