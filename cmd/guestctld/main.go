@@ -39,7 +39,8 @@ const usageText = `guestctld holds disk images open, mounts them, and answers on
       --sandbox=MODE      lock the processes that parse images in: require (or fail), auto (as this host can; the
                           default), off
       --print-config      print what is configured, defaults included, and leave
-      --verify-audit=FILE check that an audit log is whole, and leave
+      --verify-audit=FILE
+                          check that an audit log is whole, and leave
   -v, --verbose           log what happens; twice: everything
   -V, --version           print the version
       --help              print this
