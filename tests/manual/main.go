@@ -121,7 +121,7 @@ func settings(file string) string {
 		case strings.HasPrefix(line, "# "):
 			text.WriteString(escape(line[2:]) + "\n")
 		case strings.HasPrefix(line, "#"):
-			fmt.Fprintf(&b, ".TP\n.B %s\n%s", escape(line[1:]), text.String())
+			fmt.Fprintf(&b, ".TP\n\\fB%s\\fR\n%s", escape(line[1:]), text.String())
 			if text.Len() == 0 {
 				b.WriteString("See above.\n")
 			}

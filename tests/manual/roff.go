@@ -33,6 +33,9 @@ func splitSynopsis(text string) (synopsis []string, body string) {
 // optionLine is an option, and its description behind two blanks.
 var optionLine = regexp.MustCompile(`^ {2,8}(-{1,2}[A-Za-z0-9].*?)(?: {2,}(\S.*))?$`)
 
+// repeats is how urfave/cli says that an option may be repeated.
+var repeats = regexp.MustCompile(` \[ --.* \]$`)
+
 // roff makes a usage text a page's body: options with their descriptions,
 // headings in front of options, examples, and the rest as paragraphs.
 func roff(text string) string {
@@ -51,7 +54,7 @@ func roff(text string) string {
 			}
 		case m != nil:
 			option = indent
-			fmt.Fprintf(&b, ".TP\n.B %s\n", escape(m[1]))
+			fmt.Fprintf(&b, ".TP\n\\fB%s\\fR\n", escape(repeats.ReplaceAllString(m[1], "")))
 			if m[2] != "" {
 				b.WriteString(escape(m[2]) + "\n")
 			}
