@@ -20,7 +20,7 @@ GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lin
 TEST := $(GO) test -p 2 -timeout 15m
 FUZZ_SECONDS ?= 90
 
-.PHONY: help run build test test-long bench lint images check
+.PHONY: help run build package test test-long bench lint images check
 
 help: ## Say what the targets do
 	@echo 'GuestCtl mounts the disks of virtual machines in userspace. Targets:'
@@ -29,6 +29,9 @@ help: ## Say what the targets do
 build: ## Put the static binaries of cmd/ into bin/
 	@mkdir -p bin
 	$(BUILD) -o bin/ ./cmd/...
+
+package: ## Build .deb, .rpm and a static tarball for amd64 and arm64 into dist/
+	@GO="$(GO)" .ci/package dist
 
 run: ## Mount a demo guest, list and grep it, unmount; IMAGE=path takes a disk image of yours
 	@.ci/packages run

@@ -40,3 +40,28 @@ func TestSandbox(t *testing.T) {
 	}
 	attach(t, d, small(t))
 }
+
+// What the sandbox costs: a worker's start, and reading through one.
+//
+//	go test ./daemon/service -run '^$' -bench Sandbox
+func BenchmarkSandbox(b *testing.B) {
+	for _, mode := range []string{"off", "auto"} {
+		d := start(b, func(c *service.Config) { c.Sandbox = mode })
+		path := small(b)
+		b.Run("attach/"+mode, func(b *testing.B) {
+			for b.Loop() {
+				must(b, d.Detach(b.Context(), attach(b, d, path).ID, false))
+			}
+		})
+		img := attach(b, d, path)
+		b.Run("read/"+mode, func(b *testing.B) {
+			for b.Loop() {
+				status, _, _ := d.get(b, "GET", "/v1/images/"+img.ID+"/files/content?path=/home/a/deep/two", "")
+				if status != 200 {
+					b.Fatal(status)
+				}
+			}
+		})
+		must(b, d.Detach(b.Context(), img.ID, false))
+	}
+}
