@@ -53,8 +53,10 @@ func (b *Broker) nextMount() *mounted {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var ids []string
-	for id := range b.mounts {
-		ids = append(ids, id)
+	for id, m := range b.mounts {
+		if m.ready { // whoever makes one waits for its first answer himself
+			ids = append(ids, id)
+		}
 	}
 	if len(ids) == 0 {
 		return nil

@@ -14,8 +14,8 @@ import (
 	"github.com/guestctl/guestctl/mount"
 )
 
-// A mounted is a guest shown in a folder by its worker. It does not change;
-// that it is in Broker.mounts is guarded by Broker.mu.
+// A mounted is a guest shown in a folder by its worker. It does not change, but
+// for ready; that and that it is in Broker.mounts is guarded by Broker.mu.
 type mounted struct {
 	id      string
 	image   *image
@@ -26,6 +26,7 @@ type mounted struct {
 	options []string
 	owner   Peer
 	since   time.Time
+	ready   bool          // it has answered
 	served  chan struct{} // closed when its worker serves it no more
 	holds   bool          // a reference of the owner's to the image, which goes with it
 }
@@ -135,6 +136,9 @@ func (b *Broker) mount(ctx context.Context, u *use, by Peer, q api.MountRequest)
 		}
 		return nil, err
 	}
+	b.mu.Lock()
+	m.ready = true
+	b.mu.Unlock()
 	b.watch.Add(1)
 	go func() {
 		defer b.watch.Done()
