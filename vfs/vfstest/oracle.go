@@ -41,7 +41,7 @@ func FromDir(t testing.TB, dir string, maxFile int64) Tree {
 	return tree
 }
 
-// FromVFS reads the tree of another FileSystem.
+// FromVFS reads the tree of another FileSystem; maxFile is as of FromDir.
 func FromVFS(t testing.TB, fsys vfs.FileSystem, maxFile int64) Tree {
 	t.Helper()
 	tree, errs := snapshot(context.Background(), fsys, maxFile)

@@ -58,8 +58,8 @@ const (
 )
 
 // snapshot reads the whole tree of fsys. What cannot be read is in the second
-// answer, by path and step. maxFile bounds the bytes hashed of one file; where
-// a file is longer its SHA256 is empty.
+// answer, by path and step. maxFile bounds the bytes hashed of one file, 0
+// hashes all; where a file is longer its SHA256 is empty.
 func snapshot(ctx context.Context, fsys vfs.FileSystem, maxFile int64) (Tree, map[string]error) {
 	s := &scan{ctx: ctx, fsys: fsys, maxFile: maxFile, tree: Tree{}, errs: map[string]error{}, dirs: map[[2]uint64]bool{}}
 	s.visit("/", fsys.Root())
@@ -112,7 +112,7 @@ func describe(ctx context.Context, f vfs.Inode, maxFile int64) (File, map[string
 	errs := map[string]error{}
 	switch a.Mode & syscall.S_IFMT {
 	case syscall.S_IFREG:
-		if a.Size <= maxFile {
+		if maxFile == 0 || a.Size <= maxFile {
 			h := sha256.New()
 			n, err := io.CopyBuffer(h, struct{ io.Reader }{vfs.NewReader(ctx, f)}, make([]byte, 256<<10))
 			if err != nil {
