@@ -62,7 +62,9 @@
 // They stand in no record, event, log, command line or environment. What they
 // unlock is for those who attached the image with the same keys and for those
 // who may write; its id depends on a secret of this daemon, so that it does not
-// help to guess a passphrase.
+// help to guess a passphrase. Keys of the configuration and of systemd's
+// credentials open what root and the daemon's own user attach, and the group
+// reads that as it reads everything attached.
 //
 // Mounting, unmounting and forced detaching go to the audit log, refused ones
 // too: JSON lines, each with the hash of the one before (audit.go).

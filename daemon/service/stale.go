@@ -31,6 +31,9 @@ type savedMount struct {
 	Options []string   `json:"options"`
 	UID     int        `json:"uid"` // owner
 	GID     int        `json:"gid"`
+	// Keyed says that the image was opened with keys that came with it. They
+	// are not written down, so it cannot be mounted again as it was.
+	Keyed bool `json:"keyed,omitempty"`
 }
 
 func (b *Broker) mountsFile() string {
@@ -44,7 +47,7 @@ func (b *Broker) mountsFile() string {
 func (b *Broker) saveMountsLocked() {
 	list := []savedMount{}
 	for _, m := range b.mounts {
-		list = append(list, savedMount{m.dir, m.dev, m.attach, m.options, m.owner.UID, m.owner.GID})
+		list = append(list, savedMount{m.dir, m.dev, m.attach, m.options, m.owner.UID, m.owner.GID, len(m.image.keys) > 0})
 	}
 	b.tellSweeperLocked(list)
 	name := b.mountsFile()
@@ -129,6 +132,10 @@ func (b *Broker) restore(list []savedMount) {
 	for _, m := range list {
 		if b.ctx.Err() != nil {
 			return
+		}
+		if m.Keyed {
+			b.log.Error("a mount of the daemon that was killed is not made again: the keys that came with its image are gone with the daemon", "mount", m.Dir)
+			continue
 		}
 		_, err := b.Mount(b.ctx, Peer{UID: m.UID, GID: m.GID}, api.MountRequest{Attach: &m.Attach, Dir: m.Dir, Options: m.Options})
 		if err != nil {
