@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,7 @@ func TestCheckMount(t *testing.T) {
 	must(t, err)
 	hung, well := list[0], list[1]
 	must(t, syscall.Kill(hung.Worker.PID, syscall.SIGSTOP))
+	waitStopped(t, hung.Worker.PID)
 	failed := 0
 	for range 2 { // each in its turn
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -59,5 +61,28 @@ func TestCheckMount(t *testing.T) {
 	}
 	if got := d.broker.Status(); !strings.HasPrefix(got, "1 images open") || !strings.Contains(got, "1 mounts") {
 		t.Errorf("the status is %q", got)
+	}
+}
+
+// waitStopped returns when every thread of a process has stopped: one that has not may answer once more.
+func waitStopped(t *testing.T, pid int) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		must(t, err)
+		running := 0
+		for _, task := range tasks {
+			text, err := os.ReadFile(task)
+			must(t, err)
+			if after := string(text[strings.LastIndexByte(string(text), ')')+1:]); !strings.HasPrefix(after, " T") {
+				running++
+			}
+		}
+		if running == 0 && len(tasks) > 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d threads of %d do not stop", running, len(tasks))
+		}
 	}
 }

@@ -37,10 +37,9 @@ const (
 
 // A frame is what its header and the headers of its blocks say.
 type frame struct {
-	len    int64 // in the file
-	size   int64 // decoded; -1 where the header does not say
-	limit  int64 // what its blocks can give at most
-	blocks int
+	len   int64 // in the file
+	size  int64 // decoded; -1 where the header does not say
+	limit int64 // what its blocks can give at most
 }
 
 // maxLeading bounds the skippable frames before the first one: pzstd begins with

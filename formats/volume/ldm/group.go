@@ -110,10 +110,11 @@ func (b *builder) volume(v volume) (dev block.Device, kind string, whole bool, e
 		if c.parent != v.id {
 			continue
 		}
-		part, ok := block.Device(nil), false
-		if part, kind, ok, err = b.component(c, size); err != nil {
-			return nil, kind, false, err
+		part, k, ok, err := b.component(c, size)
+		if err != nil {
+			return nil, k, false, err
 		}
+		kind = k
 		if whole = whole || ok; ok || dev == nil {
 			dev = part
 		}
