@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -70,30 +69,10 @@ func (f *found) subvolumes(ctx context.Context, s inspect.Source) []inspect.Sour
 	return list
 }
 
-// subvolume takes the subvolume that a mount's options name out of them: a
-// filesystem is opened once, whatever is shown of it.
-func subvolume(options string) (rest, path string, id uint64) {
-	list := strings.Split(options, ",")
-	list = slices.DeleteFunc(list, func(o string) bool {
-		if p, ok := strings.CutPrefix(o, "subvol="); ok {
-			path = "/" + strings.Trim(p, "/")
-			return true
-		}
-		n, ok := strings.CutPrefix(o, "subvolid=")
-		if ok {
-			if id, _ = strconv.ParseUint(n, 0, 64); id == 0 {
-				id = 5 // the top level, as for Linux
-			}
-		}
-		return ok
-	})
-	return strings.Join(list, ","), path, id
-}
-
 // treeOf is the tree that a mount shows of f, which is open.
 func (f *found) treeOf(ctx context.Context, options string) (*vfs.Tree, error) {
 	tree := vfs.NewTree(f.volume.Name, f.fs)
-	_, path, id := subvolume(options)
+	_, path, id := inspect.SubvolumeOf(strings.Split(options, ","))
 	fs, ok := f.fs.(vfs.Subvolumer)
 	if path == "" && id == 0 || !ok {
 		return tree, nil

@@ -214,7 +214,9 @@ func (g *Guest) openFor(ctx context.Context, f *found, m MountSpec) error {
 		if cerr := g.each(ctx, opened, func(f *found) error {
 			options := m.Options
 			if f.info.Type == "btrfs" {
-				options, _, _ = subvolume(options)
+				// A filesystem is opened once, whatever is shown of it.
+				rest, _, _ := inspect.SubvolumeOf(strings.Split(options, ","))
+				options = strings.Join(rest, ",")
 			}
 			return f.open(ctx, &g.spec, options)
 		}); cerr != nil {

@@ -30,21 +30,27 @@ func newResolver(root Source, sources []Source) *resolver {
 	return r
 }
 
+// SubvolumeOf takes the subvolume that a mount's options name out of them: its
+// path with a leading slash, or else its number; neither where none is named.
+func SubvolumeOf(options []string) (rest []string, path string, id uint64) {
+	for _, o := range options {
+		if p, ok := strings.CutPrefix(o, "subvol="); ok {
+			path = "/" + strings.Trim(p, "/")
+		} else if n, ok := strings.CutPrefix(o, "subvolid="); ok {
+			if id, _ = strconv.ParseUint(n, 0, 64); id == 0 { // of nonsense too
+				id = 5 // the top level, as for Linux
+			}
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	return rest, path, id
+}
+
 // subvolume is what e shows of the filesystem s: the subvolume that its options
 // name, or s as it is.
 func (r *resolver) subvolume(s Source, e fstabEntry) (Source, string) {
-	want, id := "", uint64(0)
-	for _, o := range e.options {
-		if path, ok := strings.CutPrefix(o, "subvol="); ok {
-			want, id = "/"+strings.Trim(path, "/"), 0
-		}
-		if n, ok := strings.CutPrefix(o, "subvolid="); ok && want == "" {
-			id, _ = strconv.ParseUint(n, 0, 64) // of nonsense there is none
-			if id == 0 {
-				id = 5 // the top level, as for Linux
-			}
-		}
-	}
+	_, want, id := SubvolumeOf(e.options)
 	volume := s.Name
 	if s.Volume != "" { // /dev/root
 		volume = s.Volume

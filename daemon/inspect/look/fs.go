@@ -255,16 +255,8 @@ func (f *FS) Sub(ctx context.Context, dir string) (*FS, error) {
 	if i.Attr().Mode&syscall.S_IFMT != syscall.S_IFDIR {
 		return nil, syscall.ENOTDIR
 	}
-	return New(vfs.NewNamespace(vfs.NewTree(n.Tree.Name(), below{n.Tree.FileSystem(), n.Ino}))), nil
+	return New(vfs.NewNamespace(n.Tree.Below(n.Tree.Name(), n.Ino))), nil
 }
-
-// below is a filesystem seen from one of its directories.
-type below struct {
-	vfs.FileSystem
-	root vfs.Ino
-}
-
-func (b below) Root() vfs.Ino { return b.root }
 
 // Namespace is what is looked at.
 func (f *FS) Namespace() *vfs.Namespace { return f.ns }

@@ -51,7 +51,7 @@ func (g *group) volumes(opt scheme.Options) []scheme.Volume {
 	db := g.newest.db
 	var list []scheme.Volume
 	for _, v := range db.volumes {
-		name := "ldm_vol_" + clean(g.newest.priv.name) + "_" + clean(v.name)
+		name := "ldm_vol_" + scheme.Clean(g.newest.priv.name) + "_" + scheme.Clean(v.name)
 		out := scheme.Volume{Name: name, Type: Name, UUID: v.guid, Label: v.hint, Disk: g.newest.device.Root(), Aliases: []string{"mapper/" + name}}
 		b := &builder{g: g, sector: uint64(g.newest.sector)}
 		var whole bool

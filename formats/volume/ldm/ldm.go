@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/guestctl/guestctl/formats/ondisk"
@@ -63,14 +62,4 @@ func scan(ctx context.Context, devs []scheme.Device, opt scheme.Options) (scheme
 		found.Volumes = append(found.Volumes, g.volumes(opt)...)
 	}
 	return found, nil
-}
-
-// clean is a name that can stand in a path.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r <= ' ' || r == '/' || r == 0x7f || r == 0xfffd {
-			return '_'
-		}
-		return r
-	}, s)
 }

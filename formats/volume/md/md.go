@@ -85,7 +85,7 @@ func (a *array) volume(number int, opt scheme.Options) scheme.Volume {
 	case short == "":
 		v.Name = fmt.Sprintf("md%d", number)
 	default:
-		v.Name = "md_" + clean(short)
+		v.Name = "md_" + scheme.Clean(short)
 	}
 	if n.minor >= 0 {
 		short = strconv.FormatInt(n.minor, 10)
@@ -122,16 +122,6 @@ func (a *array) volume(number int, opt scheme.Options) scheme.Volume {
 		warn(fmt.Errorf("%s is left out: it is a copy of a member, or has old contents (%d events, not %d)", m.device.Name, m.events, n.events))
 	}
 	return v
-}
-
-// clean is a name that can stand in a path.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r <= ' ' || r == '/' || r == 0x7f || r == 0xfffd {
-			return '_'
-		}
-		return r
-	}, s)
 }
 
 // ofPartition says whether the superblock 0.90 at the end of a disk is that of

@@ -72,3 +72,13 @@ func MapName(device string) string {
 		return -1
 	}, device)
 }
+
+// Clean is s as a name that can stand in a path.
+func Clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r == '/' || r == 0x7f || r == 0xfffd {
+			return '_'
+		}
+		return r
+	}, s)
+}
